@@ -1,0 +1,78 @@
+// Convolutions and layouts of the video VAE. Activations are channels-last, frames outermost: [F,
+// H, W, C], fp32.
+#pragma once
+
+#include <array>
+
+#include "core/tensor_view.h"
+
+namespace engine {
+
+// Zero padding per axis (t, h, w), before and after; a causal convolution pads time in front only.
+struct ConvGeometry {
+  std::array<int64_t, 3> stride{1, 1, 1};
+  std::array<int64_t, 3> pad_before{0, 0, 0};
+  std::array<int64_t, 3> pad_after{0, 0, 0};
+};
+
+class ConvWeights {
+ public:
+  virtual ~ConvWeights() = default;
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  const std::array<int64_t, 3>& kernel() const { return kernel_; }
+  const ConvGeometry& geometry() const { return geometry_; }
+  // Output sizes (F, H, W) for such an input.
+  std::array<int64_t, 3> output_size(int64_t frames, int64_t height, int64_t width) const;
+
+ protected:
+  ConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry)
+      : in_(in), out_(out), kernel_(kernel), geometry_(geometry) {}
+
+ private:
+  int64_t in_;
+  int64_t out_;
+  std::array<int64_t, 3> kernel_;
+  ConvGeometry geometry_;
+};
+
+// output = input * weight + bias (+ residual).
+struct ConvArgs {
+  const ConvWeights* weights = nullptr;
+  ConstTensorView input;     // [F, H, W, in]
+  ConstTensorView residual;  // [F', H', W', out] or empty
+  TensorView output;         // [F', H', W', out]
+};
+
+// [F, H, W, C] to [F, 2H, 2W, C], each pixel doubled in both directions.
+struct UpsampleNearestArgs {
+  ConstTensorView input;
+  TensorView output;
+};
+
+// [F, H, W, 2C] to [2F, H, W, C]: channel 2c + j becomes channel c of frame 2f + j.
+struct ChannelsToTimeArgs {
+  ConstTensorView input;
+  TensorView output;
+};
+
+// [C, F, H, W] to [F, H, W, C] and back, then value · scale[c] + shift[c] per channel (null:
+// unchanged).
+struct ChannelsLastArgs {
+  ConstTensorView input;  // [C, F, H, W]
+  const float* scale = nullptr;
+  const float* shift = nullptr;
+  TensorView output;  // [F, H, W, C]
+};
+struct ChannelsFirstArgs {
+  ConstTensorView input;  // [F, H, W, C]
+  TensorView output;      // [C, F, H, W]
+};
+
+// clamp to [-1, 1], (x + 1) / 2 · 255 + 0.5, truncated.
+struct FramesToRgb8Args {
+  ConstTensorView input;  // [F, H, W, 3], fp32
+  TensorView output;      // [F, H, W, 3], u8
+};
+
+}  // namespace engine

@@ -1,0 +1,48 @@
+// Which tokens are computed on a partial step (ToCa, arXiv 2410.05317): score, choose, gather,
+// scatter.
+#pragma once
+
+#include "core/tensor_view.h"
+
+namespace engine {
+
+enum class TokenScore {
+  kEntropy,     // 1 + H, H the entropy of the cross-attention map, from half_entropy
+  kNorm,        // L2 norm of each input token
+  kSimilarity,  // 1 - cosine(input token, cached output)
+};
+
+// scores[b, :] = base[b, :] / ||base[b, :]||₂ + staleness_weight · counters[b, :].
+// kEntropy: rows b and b + B/2 are a guidance pair; H of both = half_entropy[b] + half_entropy[b +
+// B/2], so both halves get the same base.
+struct TokenScoresArgs {
+  TokenScore score = TokenScore::kEntropy;
+  ConstTensorView half_entropy;   // [B, N], fp32 (kEntropy)
+  ConstTensorView input;          // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
+  ConstTensorView cached;         // [B, N, C], fp32 or bf16 (kSimilarity)
+  ConstTensorView counters;       // [B, N], i32: steps since the token was last computed
+  float staleness_weight = 0.0f;  // soft_fresh_weight / fresh_threshold, rounded as float32 each
+  TensorView scores;              // [B, N], fp32
+};
+
+// The K tokens of highest score in each batch row, ties to the lower index, written in ascending
+// index order. Then counters: +1 for every token, 0 for the chosen ones.
+struct SelectTokensArgs {
+  ConstTensorView scores;  // [B, N], fp32
+  TensorView indices;      // [B, K], i32; K may be 0 (empty view): then only the counters change
+  TensorView counters;     // [B, N], i32
+};
+
+struct GatherRowsArgs {
+  ConstTensorView input;    // [B, N, C], fp32 or bf16
+  ConstTensorView indices;  // [B, K], i32
+  TensorView output;        // [B, K, C], fp32 or bf16
+};
+
+struct ScatterRowsArgs {
+  ConstTensorView input;    // [B, K, C], fp32 or bf16
+  ConstTensorView indices;  // [B, K], i32, distinct in a row
+  TensorView output;        // [B, N, C], fp32 or bf16; other rows stay as they are
+};
+
+}  // namespace engine

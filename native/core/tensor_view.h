@@ -1,0 +1,88 @@
+// Non-owning, contiguous, row-major views. A view says what is where; it never allocates, frees or
+// checks a bound in a loop. Owners are Tensor and Arena.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include "core/dtype.h"
+
+namespace engine {
+
+class Shape {
+ public:
+  static constexpr int kMaxRank = 6;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims);
+  explicit Shape(std::span<const int64_t> dims);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int axis) const { return dims_[static_cast<size_t>(axis)]; }
+  int64_t elements() const;
+  std::string to_string() const;  // "[2, 320, 144]"
+  bool operator==(const Shape& other) const = default;
+
+ private:
+  std::array<int64_t, kMaxRank> dims_{};
+  int rank_ = 0;
+};
+
+class ConstTensorView {
+ public:
+  ConstTensorView() = default;
+  ConstTensorView(const void* data, DType dtype, Shape shape)
+      : data_(data), dtype_(dtype), shape_(shape) {}
+
+  bool empty() const { return data_ == nullptr; }
+  const void* data() const { return data_; }
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t dim(int axis) const { return shape_[axis]; }
+  int64_t elements() const { return shape_.elements(); }
+  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype_); }
+  const float* f32() const { return static_cast<const float*>(data_); }
+  const uint16_t* bf16() const { return static_cast<const uint16_t*>(data_); }
+  const int32_t* i32() const { return static_cast<const int32_t*>(data_); }
+  const uint8_t* u8() const { return static_cast<const uint8_t*>(data_); }
+  // Same data, other shape of the same number of elements.
+  ConstTensorView reshaped(Shape shape) const;
+  // Rows [first, first + count) of axis 0.
+  ConstTensorView rows(int64_t first, int64_t count) const;
+
+ private:
+  const void* data_ = nullptr;
+  DType dtype_ = DType::kF32;
+  Shape shape_;
+};
+
+class TensorView {
+ public:
+  TensorView() = default;
+  TensorView(void* data, DType dtype, Shape shape) : data_(data), dtype_(dtype), shape_(shape) {}
+  operator ConstTensorView() const { return {data_, dtype_, shape_}; }  // NOLINT: a view of a view
+
+  bool empty() const { return data_ == nullptr; }
+  void* data() const { return data_; }
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t dim(int axis) const { return shape_[axis]; }
+  int64_t elements() const { return shape_.elements(); }
+  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype_); }
+  float* f32() const { return static_cast<float*>(data_); }
+  uint16_t* bf16() const { return static_cast<uint16_t*>(data_); }
+  int32_t* i32() const { return static_cast<int32_t*>(data_); }
+  uint8_t* u8() const { return static_cast<uint8_t*>(data_); }
+  TensorView reshaped(Shape shape) const;
+  TensorView rows(int64_t first, int64_t count) const;
+
+ private:
+  void* data_ = nullptr;
+  DType dtype_ = DType::kF32;
+  Shape shape_;
+};
+
+}  // namespace engine

@@ -1,0 +1,58 @@
+// What a policy will do for one request, worked out before a render from the model's config alone:
+// no weights, no device. The engine executes it, `estimate` prints it, the coordinator stores its
+// figures in the log.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace engine {
+
+// A block's kind and the module in it, as in every report and metric.
+enum class BlockKind : uint8_t { kSpatial, kTemporal, kJoint };
+enum class Module : uint8_t { kSelfAttention, kCrossAttention, kMlp };
+enum class Decision : uint8_t { kRefresh, kPartial, kReuse };
+
+const char* block_kind_name(BlockKind block);  // "spatial", "temporal", "joint"
+const char* module_name(Module module);        // "self_attention", "cross_attention", "mlp"
+const char* decision_name(Decision decision);  // "refresh", "partial", "reuse"
+
+// One module of one block at one step.
+struct PlannedModule {
+  int layer = 0;
+  BlockKind block = BlockKind::kSpatial;
+  Module module = Module::kSelfAttention;
+  Decision decision = Decision::kRefresh;
+  int64_t tokens = 0;  // computed per batch row: N, K or 0
+  double flops = 0;    // nominal, both guidance halves (caching-policies.md, counting)
+};
+
+struct PlannedStep {
+  int step = 0;                // index in sampling order, 0 = noisiest
+  double timestep = 0;         // 0 .. 1000
+  bool refresh_point = false;  // an attempt may be cut before this step and resumed from it
+  double flops = 0;
+  std::vector<PlannedModule> modules;  // in order of execution
+};
+
+struct Plan {
+  int64_t tokens = 0;            // N per batch row
+  int64_t tokens_per_frame = 0;  // S
+  int64_t latent_frames = 0;     // T
+  int64_t latent_height = 0, latent_width = 0;
+  int64_t output_height = 0, output_width = 0;  // decoded pixels: 8 x latent
+  double flops_none = 0;                        // the same request under policy none
+  double flops = 0;
+  uint64_t cache_bytes = 0;  // features, scores and counters that the policy keeps
+  uint64_t peak_bytes = 0;   // weights, cache and workspace of the largest stage
+  std::vector<PlannedStep> steps;
+  std::vector<std::string> warnings;
+  // SHA-256 of all that decides the bits (request without seed and prompt, config, decisions): a
+  // checkpoint names it.
+  std::string digest;
+};
+
+}  // namespace engine
