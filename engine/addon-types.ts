@@ -1,0 +1,188 @@
+// What native/bindings exports, in the order of its files. Plain data made for the crossing; null on purpose. Only engine/addon.ts loads
+// it, only engine/engine.ts and engine/plan.ts call it.
+
+/** bindings/info.cpp */
+export interface NativeVersions {
+  readonly engine: string;
+  readonly onednn: string;
+  /** Instruction set chosen on this CPU: "baseline" | "avx2" | "avx512", and whether bf16 runs natively. */
+  readonly isa: string;
+  readonly bf16Native: boolean;
+  readonly sentencepiece: boolean;
+}
+
+/** Texts of a model folder's config.json files; the text encoder's and the VAE's may be "" when unknown. */
+export interface NativeModelConfigs {
+  readonly transformer: string;
+  readonly vae: string;
+  readonly textEncoder: string;
+}
+
+export interface NativePolicy {
+  readonly name: string;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+/** bindings/request.cpp; see native/include/engine/request.h for units and bounds. */
+export interface NativeRequest {
+  /** Cleaned text. */
+  readonly prompt: string;
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly fps: number;
+  readonly steps: number;
+  readonly guidance: number;
+  readonly seed: bigint;
+  readonly policy: NativePolicy;
+  readonly textTokensNominal: number;
+}
+
+export type NativeBlock = "spatial" | "temporal" | "joint";
+export type NativeModule = "self_attention" | "cross_attention" | "mlp";
+export type NativeDecision = "refresh" | "partial" | "reuse";
+
+export interface NativePlannedModule {
+  readonly layer: number;
+  readonly block: NativeBlock;
+  readonly module: NativeModule;
+  readonly decision: NativeDecision;
+  /** Computed per batch row. */
+  readonly tokens: number;
+  readonly flops: number;
+}
+
+export interface NativePlannedStep {
+  readonly step: number;
+  readonly timestep: number;
+  readonly refreshPoint: boolean;
+  readonly flops: number;
+  readonly modules: readonly NativePlannedModule[];
+}
+
+/** bindings/plan.cpp; see native/include/engine/plan.h. */
+export interface NativePlan {
+  readonly tokens: number;
+  readonly tokensPerFrame: number;
+  readonly latentFrames: number;
+  readonly latentHeight: number;
+  readonly latentWidth: number;
+  readonly outputHeight: number;
+  readonly outputWidth: number;
+  readonly flopsNone: number;
+  readonly flops: number;
+  readonly cacheBytes: number;
+  readonly peakBytes: number;
+  readonly steps: readonly NativePlannedStep[];
+  readonly warnings: readonly string[];
+  readonly digest: string;
+}
+
+/** bindings/engine.cpp */
+export interface NativeEngineOptions {
+  /** Folder with transformer/, vae/, text_encoder/, tokenizer/. */
+  readonly model: string;
+  /** "cpu" or "cuda:N". */
+  readonly device: string;
+  readonly dtype: "fp32" | "bf16";
+  /** 0 = all cores that this process may use. */
+  readonly threads: number;
+}
+
+export interface NativeEngineInfo {
+  /** Same kind = same bits: backend, chip, instruction set, dtype, engine and library versions. */
+  readonly kind: string;
+  readonly deviceName: string;
+  readonly memoryBytes: number;
+  readonly weightsDigest: string;
+  readonly weightsBytes: number;
+  readonly loadSeconds: number;
+  readonly notes: readonly string[];
+}
+
+/** One line of a step's report for each module call. */
+export interface NativeModuleReport {
+  readonly layer: number;
+  readonly block: NativeBlock;
+  readonly module: NativeModule;
+  readonly decision: NativeDecision;
+  /** Over all batch rows; computed + reused = tokens that passed. */
+  readonly tokensComputed: number;
+  readonly tokensReused: number;
+  readonly seconds: number;
+  readonly flops: number;
+  /** [batch rows][computed tokens], only with traceIndices; else null. */
+  readonly indices: readonly (readonly number[])[] | null;
+}
+
+/** Everything a render tells while it runs, in order. */
+export type NativeEvent =
+  | {
+      readonly type: "stage";
+      readonly stage: "text_encode" | "denoise" | "decode";
+      readonly seconds: number;
+    }
+  | {
+      readonly type: "step";
+      readonly step: number;
+      readonly steps: number;
+      readonly timestep: number;
+      readonly seconds: number;
+      readonly flops: number;
+      readonly flopsNone: number;
+      readonly modules: readonly NativeModuleReport[];
+    }
+  | {
+      readonly type: "frames";
+      /** Index of the first frame. */
+      readonly first: number;
+      readonly count: number;
+      readonly height: number;
+      readonly width: number;
+      /** [count, height, width, 3], rgb. */
+      readonly rgb: Uint8Array;
+    };
+
+export interface NativeRenderOptions {
+  readonly request: NativeRequest;
+  /** A safetensors file with a tensor "latent" or "z" [1, 4, T, h, w]; null = drawn from the seed. */
+  readonly initialLatent: string | null;
+  /** Where the final latent goes (tensor "latent", safetensors); null = nowhere. */
+  readonly saveLatent: string | null;
+  readonly traceIndices: boolean;
+}
+
+export interface NativeRenderResult {
+  readonly seconds: number;
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly peakBytes: number;
+}
+
+export interface NativeEngine {
+  info(): NativeEngineInfo;
+  /**
+   * Renders one clip on the engine's own thread; one at a time. Events come in order on the JS thread. After a "frames" event the engine
+   * goes on decoding only while fewer than two frame groups wait for releaseFrames(): back-pressure for the encoder.
+   */
+  render(
+    options: NativeRenderOptions,
+    onEvent: (event: NativeEvent) => void,
+  ): Promise<NativeRenderResult>;
+  releaseFrames(): void;
+  /** The running render rejects with code CANCELLED within a block; nothing happens when none runs. */
+  cancel(): void;
+  /** Frees weights and thread; waits for the running render, which is cancelled. */
+  close(): Promise<void>;
+}
+
+export interface NativeAddon {
+  versions(): NativeVersions;
+  /** Pure: no weights, no device. Throws INVALID_ARGUMENT with the bound that is broken. */
+  plan(configs: NativeModelConfigs, request: NativeRequest, dtype: "fp32" | "bf16"): NativePlan;
+  /** Loads a model on a new engine thread. */
+  createEngine(options: NativeEngineOptions): Promise<NativeEngine>;
+  /** SHA-256 over all weights of a model folder, container-independent; read on a thread of its own. */
+  weightsDigest(model: string): Promise<string>;
+}
