@@ -8,15 +8,15 @@ namespace engine {
 
 namespace {
 
-int64_t padded_patches(int64_t size, int64_t patch) { return (size + patch - 1) / patch; }
+int64_t padded_patches(int64_t size, int64_t patch) {
+  return (size + patch - 1) / patch;
+}
 
-void check_frames(const ShapeRules& rules, const FrameMask& frames, int64_t batch,
-                  int64_t tokens) {
+void check_frames(const ShapeRules& rules, const FrameMask& frames, int64_t batch, int64_t tokens) {
   if (frames.noisy.empty()) return;
   rules.require(frames.tokens_per_frame > 0 && tokens % frames.tokens_per_frame == 0,
                 "tokens_per_frame does not divide the number of tokens");
-  rules.tensor("frames.noisy", frames.noisy, {batch, tokens / frames.tokens_per_frame},
-               Types::kU8);
+  rules.tensor("frames.noisy", frames.noisy, {batch, tokens / frames.tokens_per_frame}, Types::kU8);
 }
 
 void check_terms(const ShapeRules& rules, const std::array<ResidualTerm, kMaxResidualTerms>& terms,

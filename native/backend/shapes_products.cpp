@@ -10,8 +10,7 @@ namespace {
 
 void check_rope(const ShapeRules& rules, const SelfAttentionArgs& args, int64_t positions,
                 int64_t width) {
-  rules.require(args.rope_cos.empty() == args.rope_sin.empty(),
-                "rotation needs cosines and sines");
+  rules.require(args.rope_cos.empty() == args.rope_sin.empty(), "rotation needs cosines and sines");
   if (args.rope_cos.empty()) return;
   rules.rank("rope_cos", args.rope_cos, 2);
   rules.require(width % 2 == 0, "rotation needs an even head width");
@@ -31,8 +30,7 @@ void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType co
   rules.require(bias.empty() || dtype_is_float(bias.dtype()), "bias is no float tensor");
   rules.require(bias.empty() || bias.shape() == Shape{weight.dim(0)},
                 "bias does not have one value per output");
-  rules.require(compute == DType::kF32 || compute == DType::kBF16,
-                "compute must be fp32 or bf16");
+  rules.require(compute == DType::kF32 || compute == DType::kBF16, "compute must be fp32 or bf16");
 }
 
 void check_conv_weights(ConstTensorView weight, ConstTensorView bias,
@@ -56,8 +54,7 @@ void check_args(const LinearArgs& args) {
   rules.rank("input", args.input, 2);
   const Types compute = args.weights->compute() == DType::kBF16 ? Types::kBF16 : Types::kF32;
   rules.tensor("input", args.input, {args.input.dim(0), args.weights->in()}, compute);
-  rules.tensor("output", args.output, {args.input.dim(0), args.weights->out()},
-               Types::kF32OrBF16);
+  rules.tensor("output", args.output, {args.input.dim(0), args.weights->out()}, Types::kF32OrBF16);
 }
 
 void check_args(const ConvArgs& args) {
@@ -77,8 +74,7 @@ void check_args(const SelfAttentionArgs& args) {
   rules.rank("qkv", args.qkv, 6);
   const Shape shape = args.qkv.shape();
   const int64_t heads = shape[4], width = shape[5];
-  rules.tensor("qkv", args.qkv, {shape[0], shape[1], shape[2], 3, heads, width},
-               Types::kF32OrBF16);
+  rules.tensor("qkv", args.qkv, {shape[0], shape[1], shape[2], 3, heads, width}, Types::kF32OrBF16);
   rules.tensor("output", args.output, {shape[0], shape[1], shape[2], heads * width},
                Types::kF32OrBF16);
   rules.require(args.output.dtype() == args.qkv.dtype(), "output must have the dtype of qkv");
@@ -96,11 +92,10 @@ void check_args(const CrossAttentionArgs& args) {
   rules.tensor("query", args.query, query, Types::kF32OrBF16);
   rules.tensor("key_value", args.key_value, {args.key_value.dim(0), 2, query[2], query[3]},
                Types::kF32OrBF16);
-  rules.tensor("output", args.output, {query[0], query[1], query[2] * query[3]},
-               Types::kF32OrBF16);
-  rules.require(args.query.dtype() == args.key_value.dtype() &&
-                    args.query.dtype() == args.output.dtype(),
-                "query, key_value and output must have one dtype");
+  rules.tensor("output", args.output, {query[0], query[1], query[2] * query[3]}, Types::kF32OrBF16);
+  rules.require(
+      args.query.dtype() == args.key_value.dtype() && args.query.dtype() == args.output.dtype(),
+      "query, key_value and output must have one dtype");
   rules.require(static_cast<int64_t>(offsets.size()) == query[0] + 1 && offsets.front() == 0 &&
                     offsets.back() == args.key_value.dim(0) &&
                     std::is_sorted(offsets.begin(), offsets.end()),
