@@ -1,0 +1,175 @@
+#include "bindings/engine_object.h"
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bindings/render_events.h"
+#include "bindings/reports.h"
+#include "bindings/request.h"
+#include "bindings/values.h"
+
+namespace engine::bindings {
+namespace {
+
+// Runs `body` on the engine's thread; what it throws becomes an Error.
+template <typename Body>
+std::optional<Error> caught(Body&& body) {
+  try {
+    body();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory,
+                 "the host is out of memory; render fewer frames or a smaller size");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::kInternal, error.what());
+  }
+}
+
+EngineOptions options_from_js(const Napi::Object& object) {
+  return {.model = get_string(object, "model"),
+          .device = get_string(object, "device"),
+          .dtype = dtype_from_js(object.Env(), get_string(object, "dtype")),
+          .threads = get_int(object, "threads")};
+}
+
+RenderOptions render_options_from_js(const Napi::Object& object) {
+  RenderOptions options;
+  options.request = request_from_js(get_object(object, "request"));
+  const std::string initial = get_string_or_null(object, "initialLatent");
+  const std::string save = get_string_or_null(object, "saveLatent");
+  if (!initial.empty()) options.initial_latent = initial;
+  if (!save.empty()) options.save_latent = save;
+  options.trace_indices = get_bool(object, "traceIndices");
+  return options;
+}
+
+struct InstanceData {
+  Napi::FunctionReference constructor;
+};
+
+// What the constructor of EngineObject takes over.
+struct Created {
+  std::shared_ptr<EngineThread> thread;
+  EngineInfo info;
+};
+
+}  // namespace
+
+Napi::Function EngineObject::define(Napi::Env env) {
+  Napi::Function constructor = DefineClass(
+      env, "NativeEngine",
+      {InstanceMethod("info", &EngineObject::info), InstanceMethod("render", &EngineObject::render),
+       InstanceMethod("releaseFrames", &EngineObject::release_frames),
+       InstanceMethod("cancel", &EngineObject::cancel),
+       InstanceMethod("close", &EngineObject::close)});
+  auto data = std::make_unique<InstanceData>();
+  data->constructor = Napi::Persistent(constructor);
+  env.SetInstanceData(data.release());
+  return constructor;
+}
+
+Napi::Value EngineObject::create(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    const EngineOptions options = options_from_js(argument_object(info, 0, "options"));
+    auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
+    auto noop = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
+    auto channel = Napi::ThreadSafeFunction::New(env, noop, "tocafarm.load", 0, 1);
+    auto thread = std::make_shared<EngineThread>();
+    // Before the environment goes away the thread must be gone: it holds the device. Hooks run in
+    // reverse order, so this one comes before the channel's own.
+    env.AddCleanupHook([weak = std::weak_ptr<EngineThread>(thread)] {
+      if (const auto alive = weak.lock()) alive->close();
+    });
+    EngineThread* target = thread.get();
+    target->post([options, deferred, channel, thread](std::unique_ptr<Engine>& engine) mutable {
+      const std::optional<Error> error = caught([&] { engine = Engine::load(options); });
+      EngineInfo loaded = engine ? engine->info() : EngineInfo{};
+      deliver(channel,
+              [deferred, error, thread = std::move(thread), loaded](Napi::Env js, Napi::Function) {
+                if (error) return deferred->Reject(to_js(js, *error).Value());
+                Created created{thread, loaded};
+                auto& constructor = js.GetInstanceData<InstanceData>()->constructor;
+                deferred->Resolve(constructor.New({Napi::External<Created>::New(js, &created)}));
+              });
+      channel.Release();
+    });
+    return deferred->Promise();
+  });
+}
+
+EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
+  if (info.Length() != 1 || !info[0].IsExternal()) {
+    throw to_js(info.Env(),
+                Error(ErrorCode::kInvalidArgument, "an engine is made by createEngine()"));
+  }
+  Created* created = info[0].As<Napi::External<Created>>().Data();
+  thread_ = created->thread;
+  engine_info_ = created->info;
+}
+
+EngineObject::~EngineObject() {
+  if (thread_) thread_->close();
+}
+
+Napi::Value EngineObject::info(const Napi::CallbackInfo& info) {
+  return info_to_js(info.Env(), engine_info_);
+}
+
+Napi::Value EngineObject::render(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    if (closed_) throw Error(ErrorCode::kInvalidArgument, "the engine is closed");
+    if (rendering_)
+      throw Error(ErrorCode::kInvalidArgument, "the engine renders one clip at a time");
+    const RenderOptions options = render_options_from_js(argument_object(info, 0, "options"));
+    if (!info[1].IsFunction())
+      throw Error(ErrorCode::kInvalidArgument, "onEvent must be a function");
+    auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
+    auto channel =
+        Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "tocafarm.render", 0, 1);
+    auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
+    self->SuppressDestruct();  // the last owner may be on the engine's thread
+    thread_->begin_render();
+    rendering_ = true;
+    thread_->post(
+        [this, options, deferred, channel, self](std::unique_ptr<Engine>& engine) mutable {
+          RenderResult result;
+          const std::optional<Error> error = caught([&] {
+            EventSink sink(channel, *thread_);
+            result = engine->render(options, sink, thread_->cancelled());
+          });
+          deliver(channel, [this, deferred, error, result, self](Napi::Env js, Napi::Function) {
+            rendering_ = false;
+            self->Reset();
+            if (error) return deferred->Reject(to_js(js, *error).Value());
+            deferred->Resolve(result_to_js(js, result));
+          });
+          channel.Release();
+        });
+    return deferred->Promise();
+  });
+}
+
+void EngineObject::release_frames(const Napi::CallbackInfo&) {
+  thread_->release_frame_credit();
+}
+
+void EngineObject::cancel(const Napi::CallbackInfo&) {
+  if (rendering_) thread_->cancel();
+}
+
+Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto deferred = Napi::Promise::Deferred::New(env);
+  closed_ = true;
+  thread_->close();
+  deferred.Resolve(env.Undefined());
+  return deferred.Promise();
+}
+
+}  // namespace engine::bindings

@@ -1,0 +1,93 @@
+// An engine: one model on one device, rendering one clip at a time. It knows no network, no batch
+// and no farm. All of its functions are called from one thread; only the cancel flag is set from
+// others.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "engine/plan.h"
+#include "engine/report.h"
+#include "engine/request.h"
+
+namespace engine {
+
+// "0.1.0"; part of every kind.
+const char* engine_version();
+
+// Texts of the config.json files of a model folder. vae and text_encoder may be empty: then the
+// plan's bytes leave them out.
+struct ModelConfigs {
+  std::string transformer;
+  std::string vae;
+  std::string text_encoder;
+};
+
+// Pure: no weights, no device. Throws Error(kInvalidArgument | kInvalidCheckpoint) naming the value
+// and the bound.
+Plan make_plan(const ModelConfigs& configs, const RenderRequest& request, DType dtype);
+
+struct EngineOptions {
+  std::filesystem::path model;  // folder with transformer/, vae/, text_encoder/, tokenizer/
+  std::string device = "cpu";   // "cpu" or "cuda:N"
+  DType dtype = DType::kF32;
+  int threads = 0;  // 0 = all cores that this process may use
+};
+
+struct EngineInfo {
+  std::string kind;  // same kind = same bits
+  std::string device_name;
+  uint64_t memory_bytes = 0;
+  std::string weights_digest;
+  uint64_t weights_bytes = 0;
+  double load_seconds = 0;
+  std::vector<std::string> notes;  // e.g. that bf16 weights are computed in fp32 here
+};
+
+struct RenderOptions {
+  RenderRequest request;
+  std::optional<std::filesystem::path> initial_latent;  // tensor "latent" or "z", [1, 4, T, h, w]
+  std::optional<std::filesystem::path> save_latent;     // tensor "latent"
+  bool trace_indices = false;
+};
+
+struct RenderResult {
+  double seconds = 0;
+  int frames = 0, height = 0, width = 0;
+  uint64_t peak_bytes = 0;  // largest resident size of the process during the render
+};
+
+// Receives what happens, on the engine's thread, in order.
+class RenderSink {
+ public:
+  virtual ~RenderSink() = default;
+  virtual void on_stage(Stage stage, double seconds) = 0;
+  virtual void on_step(const StepReport& report) = 0;
+  // rgb: [count, H, W, 3], u8, valid during the call only. May wait: that is the back-pressure.
+  virtual void on_frames(ConstTensorView rgb, int first) = 0;
+};
+
+class Engine {
+ public:
+  // Throws Error: kNotFound, kInvalidCheckpoint, kOutOfMemory (needed and available named),
+  // kUnsupported.
+  static std::unique_ptr<Engine> load(const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  virtual const EngineInfo& info() const = 0;
+  // Renders one clip. When `cancelled` turns true it throws Error(kCancelled) within a block. After
+  // any error but kDeviceLost the engine renders the next clip as if nothing had happened.
+  virtual RenderResult render(const RenderOptions& options, RenderSink& sink,
+                              const std::atomic<bool>& cancelled) = 0;
+};
+
+// SHA-256 over the weights of all parts of a model folder, the same for any container of the same
+// weights.
+std::string model_digest(const std::filesystem::path& model);
+
+}  // namespace engine
