@@ -1,0 +1,72 @@
+// The artifact store as everyone else sees it: clips, blobs and prompt lists under relative keys. A
+// key appears whole or not at all, so whoever finds one may read it; whether it counts (published or
+// not) is said by the event log alone.
+import { FarmError } from "../common/errors.js";
+
+/** What the store holds under a key. */
+export interface Artifact {
+  readonly key: string;
+  /** Of the content, hex. */
+  readonly sha256: string;
+  readonly sizeBytes: number;
+}
+
+/** What can be told of a key without reading its content. */
+export interface ArtifactHead {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** When it was stored, milliseconds since 1970 by the store's clock. */
+  readonly modifiedAtMs: number;
+}
+
+/** Every method throws INVALID_ARGUMENT for a bad key and IO, with path and remedy, when the store fails. */
+export interface ArtifactStore {
+  /** Stores the bytes; an artifact of the same key is replaced. Nothing is left behind on failure. */
+  put(key: string, source: Uint8Array | AsyncIterable<Uint8Array>): Promise<Artifact>;
+  /** Stores a local file by moving it: afterwards it is no longer at `path`. */
+  putFile(key: string, path: string): Promise<Artifact>;
+  /** The content in chunks of at most 256 KiB; NOT_FOUND on the first read when the key is absent. */
+  get(key: string): AsyncIterable<Uint8Array>;
+  head(key: string): Promise<ArtifactHead | undefined>;
+  /** Every artifact whose key begins with the prefix, in the order of the keys; "" = all. */
+  list(prefix: string): Promise<readonly ArtifactHead[]>;
+  /** Nothing happens when the key is absent. */
+  delete(key: string): Promise<void>;
+  /** Only of a store in a folder: the path at which the key lies or would lie. */
+  localPath?(key: string): string;
+}
+
+// Short enough for every file system with the part file's extra characters (255 bytes a name), and
+// for S3 (1024 bytes a key).
+const keyCharactersMax = 512;
+const partCharactersMax = 200;
+// Portable between file systems, S3 and URLs; a leading dot is kept for files that are no artifact.
+const partPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
+
+/** Throws INVALID_ARGUMENT unless the key is relative, bounded and made of plain names. */
+export function checkKey(key: string): void {
+  if (key.length > keyCharactersMax) {
+    throw badKey(key, `has ${key.length} characters, at most ${keyCharactersMax} are allowed`);
+  }
+  for (const part of key.split("/")) {
+    if (part.length > partCharactersMax) {
+      throw badKey(key, `has a part of more than ${partCharactersMax} characters`);
+    }
+    if (!partPattern.test(part)) {
+      throw badKey(key, `must be names of letters, digits, ".", "_", "-" joined by "/"`);
+    }
+  }
+}
+
+/** As checkKey, for the beginning of a key: also "" and a name that is not finished. */
+export function checkPrefix(prefix: string): void {
+  const finished = prefix.endsWith("/") ? prefix.slice(0, -1) : prefix;
+  if (finished !== "") checkKey(finished);
+}
+
+function badKey(key: string, why: string): FarmError {
+  return new FarmError(
+    "INVALID_ARGUMENT",
+    `artifact key ${JSON.stringify(key.slice(0, 100))} ${why}`,
+  );
+}

@@ -1,0 +1,133 @@
+// One engine on one device, as TypeScript sees it: arguments are checked before they cross the native
+// line, and what the addon throws comes back as a FarmError.
+import { FarmError } from "../common/errors.js";
+import { loadAddon } from "./addon.js";
+import type {
+  NativeEngine,
+  NativeEngineInfo,
+  NativeEngineOptions,
+  NativeEvent,
+  NativeRenderResult,
+  NativeVersions,
+} from "./addon-types.js";
+import { translated, translatedAsync } from "./errors.js";
+import { nativeRenderRequest, type RenderRequest } from "./request.js";
+
+export type {
+  NativeBlock as Block,
+  NativeEngineInfo as EngineInfo,
+  NativeEngineOptions as EngineOptions,
+  NativeEvent as EngineEvent,
+  NativeModule as Module,
+  NativeModuleReport as ModuleReport,
+  NativeRenderResult as RenderResult,
+  NativeVersions as EngineVersions,
+} from "./addon-types.js";
+export type { RenderRequest } from "./request.js";
+
+// More threads than this on one device is a mistake in a command line.
+const threadsMax = 1024;
+
+/** How one clip is rendered, apart from what it shows. */
+export interface RenderOptions {
+  readonly request: RenderRequest;
+  /** A safetensors file with a tensor "latent" or "z"; null = drawn from the seed. */
+  readonly initialLatentPath: string | null;
+  /** Where the final latent goes; null = nowhere. */
+  readonly saveLatentPath: string | null;
+  /** Report the indices of the computed tokens with each module call. */
+  readonly traceIndices: boolean;
+}
+
+/** Weights on a device with a thread of its own; `close` frees both. */
+export class Engine {
+  readonly info: NativeEngineInfo;
+  readonly #native: NativeEngine;
+  #rendering = false;
+
+  private constructor(native: NativeEngine, info: NativeEngineInfo) {
+    this.#native = native;
+    this.info = info;
+  }
+
+  /** Loads a model; throws INVALID_CHECKPOINT, NOT_FOUND, OUT_OF_MEMORY, UNSUPPORTED, DEVICE_LOST. */
+  static async create(options: NativeEngineOptions): Promise<Engine> {
+    checkDevice(options.device);
+    checkThreads(options.threads);
+    const native = await translatedAsync(() => loadAddon().createEngine(options));
+    return new Engine(
+      native,
+      translated(() => native.info()),
+    );
+  }
+
+  /**
+   * Renders one clip; events come in order. After a "frames" event the engine goes on only while
+   * fewer than two frame groups wait for releaseFrames. Rejects with CANCELLED after cancel.
+   */
+  async render(
+    options: RenderOptions,
+    onEvent: (event: NativeEvent) => void,
+  ): Promise<NativeRenderResult> {
+    if (this.#rendering) {
+      throw new FarmError("FAILED_PRECONDITION", "the engine renders one clip at a time");
+    }
+    const native = {
+      request: nativeRenderRequest(options.request),
+      initialLatent: options.initialLatentPath,
+      saveLatent: options.saveLatentPath,
+      traceIndices: options.traceIndices,
+    };
+    this.#rendering = true;
+    try {
+      return await translatedAsync(() => this.#native.render(native, onEvent));
+    } finally {
+      this.#rendering = false;
+    }
+  }
+
+  /** Says that one "frames" event has been consumed. */
+  releaseFrames(): void {
+    this.#native.releaseFrames();
+  }
+
+  /** The running render rejects with CANCELLED within a block; nothing happens when none runs. */
+  cancel(): void {
+    this.#native.cancel();
+  }
+
+  /** Frees weights and thread; a running render is cancelled and waited for. */
+  async close(): Promise<void> {
+    await translatedAsync(() => this.#native.close());
+  }
+}
+
+/** Versions of the engine and its libraries, and the instruction set of this CPU. */
+export function engineVersions(): NativeVersions {
+  return translated(() => loadAddon().versions());
+}
+
+/** SHA-256 over all weights of a model folder, the same for every container format. */
+export async function weightsDigest(modelPath: string): Promise<string> {
+  return translatedAsync(() => loadAddon().weightsDigest(modelPath));
+}
+
+/** Throws INVALID_ARGUMENT unless the name is "cpu" or "cuda:N". */
+export function checkDevice(device: string): void {
+  if (!/^(cpu|cuda:\d{1,3})$/.test(device)) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `device ${JSON.stringify(device)} is unknown: use "cpu" or "cuda:N"`,
+    );
+  }
+}
+
+/** Throws INVALID_ARGUMENT unless the count is whole and bounded; 0 = all cores allowed. */
+export function checkThreads(threads: number): void {
+  if (!Number.isInteger(threads) || threads < 0 || threads > threadsMax) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `threads is ${threads}, allowed are whole numbers from 0 (all cores) to ${threadsMax}`,
+    );
+  }
+}

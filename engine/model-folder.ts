@@ -1,0 +1,152 @@
+// A model folder on disk: transformer/, vae/, text_encoder/, tokenizer/, each as its own hub repository
+// has it, and defaults.json with the model's usual settings. Only texts are read here; weights are the
+// engine's.
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { FarmError } from "../common/errors.js";
+import type { NativeModelConfigs } from "./addon-types.js";
+import { requestBounds } from "./request.js";
+
+/** A model's usual settings; a flag wins over each, and each may be missing. */
+export interface ModelDefaults {
+  readonly frames?: number;
+  readonly height?: number;
+  readonly width?: number;
+  readonly fps?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+}
+
+export interface ModelFolder {
+  /** The folder's base name: what batches call the model. */
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly configs: NativeModelConfigs;
+  readonly defaults: ModelDefaults;
+}
+
+// Published configs have under 2 kB; defaults a few lines.
+const textBytesMax = 1024 * 1024;
+const namePattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/;
+const subfolders = ["transformer", "vae", "text_encoder", "tokenizer"] as const;
+
+/**
+ * Reads the texts of a model folder. Throws NOT_FOUND for a missing folder or file,
+ * INVALID_CHECKPOINT for a text that is damaged, INVALID_ARGUMENT for a name that cannot be used.
+ */
+export async function readModelFolder(folder: string): Promise<ModelFolder> {
+  const path = resolve(folder);
+  const name = basename(path);
+  if (!namePattern.test(name)) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `model folder ${path}: its name must be up to 100 letters, digits, ".", "_", "-": rename it`,
+    );
+  }
+  await checkFolder(path, "give the folder of a model with --model");
+  for (const subfolder of subfolders) {
+    await checkFolder(join(path, subfolder), `a model folder has ${subfolders.join(", ")}`);
+  }
+  const configs = {
+    transformer: await readConfig(join(path, "transformer", "config.json")),
+    vae: await readConfig(join(path, "vae", "config.json")),
+    textEncoder: await readConfig(join(path, "text_encoder", "config.json")),
+  };
+  return { name, path, configs, defaults: await readDefaults(join(path, "defaults.json")) };
+}
+
+async function checkFolder(path: string, remedy: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() !== true) {
+    throw new FarmError("NOT_FOUND", `model folder ${path} is missing: ${remedy}`);
+  }
+}
+
+/** The text of a config.json, checked to be a JSON object; what it says is the engine's to judge. */
+async function readConfig(path: string): Promise<string> {
+  const text = await readText(path);
+  if (text === undefined) {
+    throw new FarmError("NOT_FOUND", `${path} is missing: download the model folder again`);
+  }
+  parseObject(path, text);
+  return text;
+}
+
+const defaultFields: { readonly [Field in keyof ModelDefaults]-?: readonly [number, number] } = {
+  frames: [1, requestBounds.framesMax],
+  height: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
+  width: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
+  fps: [Number.MIN_VALUE, requestBounds.fpsMax],
+  steps: [1, requestBounds.stepsMax],
+  guidance: [0, requestBounds.guidanceMax],
+};
+const fractionalFields: ReadonlySet<string> = new Set(["fps", "guidance"]);
+
+async function readDefaults(path: string): Promise<ModelDefaults> {
+  const text = await readText(path);
+  if (text === undefined) return {};
+  const defaults: Record<string, number> = {};
+  for (const [field, value] of Object.entries(parseObject(path, text))) {
+    defaults[field] = checkedDefault(path, field, value);
+  }
+  return defaults;
+}
+
+function checkedDefault(path: string, field: string, value: unknown): number {
+  const bounds = Object.entries(defaultFields).find(([name]) => name === field)?.[1];
+  if (bounds === undefined) {
+    const known = Object.keys(defaultFields).join(", ");
+    throw damaged(path, `has the unknown field ${JSON.stringify(field)}; known are ${known}`);
+  }
+  const [min, max] = bounds;
+  const whole = !fractionalFields.has(field);
+  const right =
+    typeof value === "number" &&
+    value >= min &&
+    value <= max &&
+    (!whole || Number.isInteger(value));
+  if (!right) {
+    const kind = whole ? `a whole number from ${min} to ${max}` : `a number up to ${max}`;
+    throw damaged(path, `has ${field} = ${JSON.stringify(value)}; it must be ${kind}`);
+  }
+  return value;
+}
+
+function parseObject(path: string, text: string): object {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw damaged(path, `is not JSON (${error instanceof Error ? error.message : String(error)})`);
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    throw damaged(path, "is not a JSON object");
+  }
+  return parsed;
+}
+
+/** The text of a small file, or undefined when there is none. */
+async function readText(path: string): Promise<string | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new FarmError("IO", `${path} cannot be read: ${reason}`, { cause: error });
+  }
+  try {
+    const { size } = await file.stat();
+    if (size > textBytesMax) {
+      throw damaged(path, `has ${size} bytes, at most ${textBytesMax} make sense`);
+    }
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+function damaged(path: string, why: string): FarmError {
+  return new FarmError("INVALID_CHECKPOINT", `${path} ${why}`);
+}

@@ -1,0 +1,31 @@
+// The plan of a request: what a policy will do step by step, with FLOPs and memory, worked out from
+// config texts alone. The engine executes it, `estimate` prints it, the coordinator stores its
+// figures: one source. This file is all of engine/ that the coordinator sees.
+import { loadAddon } from "./addon.js";
+import type { NativeModelConfigs, NativePlan } from "./addon-types.js";
+import { translated } from "./errors.js";
+import { nativePlanRequest, type PlanRequest } from "./request.js";
+
+export type {
+  NativeModelConfigs as ModelConfigs,
+  NativePlan as Plan,
+  NativePlannedModule as PlannedModule,
+  NativePlannedStep as PlannedStep,
+  NativePolicy as Policy,
+} from "./addon-types.js";
+export { checkPrompt, checkSeed, type PlanRequest, requestBounds } from "./request.js";
+
+export type Dtype = "fp32" | "bf16";
+
+/**
+ * Pure: no weights, no device. Throws INVALID_ARGUMENT with the bound that is broken,
+ * INVALID_CHECKPOINT for a config that makes no sense, FAILED_PRECONDITION without a built addon.
+ */
+export function makePlan(
+  configs: NativeModelConfigs,
+  request: PlanRequest,
+  dtype: Dtype,
+): NativePlan {
+  const checked = nativePlanRequest(request);
+  return translated(() => loadAddon().plan(configs, checked, dtype));
+}

@@ -1,0 +1,120 @@
+// What is asked of the engine, checked where the message can name the value, the bound and the
+// remedy. The engine checks again what it needs to be safe, and knows the rules of each policy.
+import { FarmError } from "../common/errors.js";
+import type { NativePolicy, NativeRequest } from "./addon-types.js";
+
+/** All of a request that decides the plan: everything but prompt and seed. */
+export interface PlanRequest {
+  /** Pixel frames; 1 = an image. */
+  readonly frames: number;
+  /** Pixels asked for; the decoded size is 8 x floor(side / 8). */
+  readonly height: number;
+  readonly width: number;
+  /** Conditioning value, not the rate of the file. */
+  readonly fps: number;
+  readonly steps: number;
+  readonly guidance: number;
+  readonly policy: NativePolicy;
+}
+
+/** One clip. */
+export interface RenderRequest extends PlanRequest {
+  /** Cleaned text. */
+  readonly prompt: string;
+  readonly seed: bigint;
+}
+
+/** The bounds of native/include/engine/request.h, and those that only text and floats need. */
+export const requestBounds = {
+  framesMax: 4096,
+  sidePixelsMin: 8,
+  sidePixelsMax: 8192,
+  stepsMax: 1000,
+  fpsMax: 1000,
+  guidanceMax: 1000,
+  // A T5 encoder sees 300 tokens at most; this is what a person could mean, with room.
+  promptCharactersMax: 16_384,
+  policyOptionsMax: 32,
+} as const;
+
+// Text tokens of the nominal FLOP count, L of caching-policies.md.
+const textTokensNominal = 30;
+const seedMax = 2n ** 64n - 1n;
+
+/** A plan request as the addon takes it; throws INVALID_ARGUMENT with the bound that is broken. */
+export function nativePlanRequest(request: PlanRequest): NativeRequest {
+  checkPlanRequest(request);
+  return { ...plainOf(request), prompt: "", seed: 0n, textTokensNominal };
+}
+
+/** A render request as the addon takes it; throws INVALID_ARGUMENT with the bound that is broken. */
+export function nativeRenderRequest(request: RenderRequest): NativeRequest {
+  checkPlanRequest(request);
+  checkPrompt(request.prompt);
+  checkSeed(request.seed);
+  const { prompt, seed } = request;
+  return { ...plainOf(request), prompt, seed, textTokensNominal };
+}
+
+/** Throws INVALID_ARGUMENT unless the text is one that can be rendered. */
+export function checkPrompt(prompt: string): void {
+  if (prompt.trim() === "") {
+    throw invalid("the prompt is empty: say what the clip shall show");
+  }
+  if (prompt.length > requestBounds.promptCharactersMax) {
+    throw invalid(
+      `the prompt has ${prompt.length} characters, ` +
+        `at most ${requestBounds.promptCharactersMax} are allowed: shorten it`,
+    );
+  }
+}
+
+/** Throws INVALID_ARGUMENT unless the seed fits 64 bits. */
+export function checkSeed(seed: bigint): void {
+  if (seed < 0n || seed > seedMax) {
+    throw invalid(`seed ${seed} is outside 0 to ${seedMax}`);
+  }
+}
+
+function checkPlanRequest(request: PlanRequest): void {
+  const { sidePixelsMin, sidePixelsMax, framesMax, stepsMax, fpsMax, guidanceMax } = requestBounds;
+  checkInteger("frames", request.frames, 1, framesMax);
+  checkInteger("height", request.height, sidePixelsMin, sidePixelsMax);
+  checkInteger("width", request.width, sidePixelsMin, sidePixelsMax);
+  checkInteger("steps", request.steps, 1, stepsMax);
+  if (!(request.fps > 0 && request.fps <= fpsMax)) {
+    throw invalid(`fps is ${request.fps}, allowed is more than 0 and at most ${fpsMax}`);
+  }
+  if (!(request.guidance >= 0 && request.guidance <= guidanceMax)) {
+    throw invalid(`guidance is ${request.guidance}, allowed is 0 to ${guidanceMax}`);
+  }
+  checkPolicy(request.policy);
+}
+
+function checkInteger(name: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw invalid(`${name} is ${value}, allowed are whole numbers from ${min} to ${max}`);
+  }
+}
+
+/** Names and values of policies are the engine's to judge; here only what bounds the crossing. */
+function checkPolicy(policy: NativePolicy): void {
+  if (policy.name === "") throw invalid('the policy has no name: "none" computes everything');
+  const count = Object.keys(policy.options).length;
+  if (count > requestBounds.policyOptionsMax) {
+    throw invalid(
+      `policy ${policy.name} has ${count} options, ` +
+        `at most ${requestBounds.policyOptionsMax} are allowed`,
+    );
+  }
+}
+
+/** The fields by name, so that nothing else a caller's object carries crosses the native line. */
+function plainOf({ frames, height, width, fps, steps, guidance, policy }: PlanRequest) {
+  const { name, options } = policy;
+  return { frames, height, width, fps, steps, guidance, policy: { name, options: { ...options } } };
+}
+
+function invalid(message: string): FarmError {
+  return new FarmError("INVALID_ARGUMENT", message);
+}
