@@ -1,5 +1,5 @@
-// A failed assertion becomes an Error(kInternal), so that a defect ends one render with its place in
-// the message, not the whole process.
+// A failed assertion becomes an Error(kInternal), so that a defect ends one render with its place
+// in the message, not the whole process.
 #include "core/check.h"
 
 #include <string>

@@ -29,7 +29,8 @@ std::unique_ptr<TensorFile> open_pickle(const std::filesystem::path& file);
 
 class Checkpoint {
  public:
-  // `location`: a file of any of the containers, or a folder that holds exactly one of, in this
+  // `location`: a file of any of the containers (told by its name's end: .safetensors, .bin, .pt,
+  // .pth or .index.json), or a folder that holds exactly one of, in this
   // order of preference: model.safetensors, diffusion_pytorch_model.safetensors,
   // *.safetensors.index.json, a single *.safetensors, pytorch_model.bin(.index.json), a single
   // *.bin | *.pt | *.pth.
@@ -50,7 +51,7 @@ class Checkpoint {
 
  private:
   std::filesystem::path location_;
-  std::vector<std::shared_ptr<TensorFile>> files_;
+  std::shared_ptr<const TensorFile> tensors_;
 };
 
 // Writes float or integer tensors in name order; part file, fsync, rename.

@@ -62,7 +62,9 @@ uint16_t bf16_from_float(float value) {
   return static_cast<uint16_t>(is_nan ? quiet_nan : rounded);
 }
 
-float float_from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+float float_from_bf16(uint16_t bits) {
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
 
 uint16_t f16_from_float(float value) {
   constexpr uint32_t kInfinity = 0x7f800000u;

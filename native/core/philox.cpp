@@ -1,6 +1,6 @@
-// Philox4x32-10 and the draws from it. Logarithm, sine and cosine are our own series in double: libm
-// picks its code by CPU, and a last bit that differs there would make another clip of the same seed.
-// Here every operation is an IEEE +, *, / or sqrt, so the bits are the same on every machine.
+// Philox4x32-10 and the draws from it. Logarithm, sine and cosine are our own series in double:
+// libm picks its code by CPU, and a last bit that differs there would make another clip of the same
+// seed. Here every operation is an IEEE +, *, / or sqrt, so the bits are the same on every machine.
 #include "core/philox.h"
 
 #include <bit>
@@ -22,10 +22,12 @@ std::array<uint32_t, 4> block_of(uint64_t seed, uint64_t stream, uint64_t block)
 }
 
 // In (0, 1): the middle of one of 2^32 equal cells.
-double open_uniform(uint32_t bits) { return (static_cast<double>(bits) + 0.5) * 0x1p-32; }
+double open_uniform(uint32_t bits) {
+  return (static_cast<double>(bits) + 0.5) * 0x1p-32;
+}
 
-// ln(x) of a normal x > 0: x = m 2^e with m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh((m-1)/(m+1)). The
-// series is cut at s^15, |s| < 0.1716: below 1e-14.
+// ln(x) of a normal x > 0: x = m 2^e with m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh((m-1)/(m+1)).
+// The series is cut at s^15, |s| < 0.1716: below 1e-14.
 double natural_log(double x) {
   constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcdu;
   const uint64_t offset = std::bit_cast<uint64_t>(x) - kSqrtHalf;
@@ -49,8 +51,8 @@ struct SinCos {
   double cosine;
 };
 
-// Sine and cosine of 2 pi u for u in (0, 1): the nearest quarter turn is taken off exactly, the rest
-// (at most pi/4) goes through Taylor series cut below 1e-13.
+// Sine and cosine of 2 pi u for u in (0, 1): the nearest quarter turn is taken off exactly, the
+// rest (at most pi/4) goes through Taylor series cut below 1e-13.
 SinCos sin_cos_turn(double u) {
   const int quarter = static_cast<int>(u * 4.0 + 0.5);
   const double x = (u - quarter * 0.25) * 6.283185307179586;

@@ -1,10 +1,10 @@
-// Names in hostile files may hold line breaks, terminal escapes or megabytes: none of it may reach a
-// log line.
+// Names in hostile files may hold line breaks, terminal escapes or megabytes: none of it may reach
+// a log line.
 #include "core/quote.h"
 
 namespace engine {
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   constexpr size_t kMaxBytes = 200;
   constexpr char kHex[] = "0123456789abcdef";
   std::string result = "\"";

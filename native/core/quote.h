@@ -7,6 +7,6 @@
 namespace engine {
 
 // The text in double quotes; everything but printable ASCII as \xNN, cut after 200 bytes.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace engine

@@ -1,5 +1,5 @@
-// Owned buffers. Host memory is aligned to a cache line and never initialised here: whoever asks for
-// it writes it.
+// Owned buffers. Host memory is aligned to a cache line and never initialised here: whoever asks
+// for it writes it.
 #include "core/tensor.h"
 
 #include <cstdlib>
@@ -12,14 +12,14 @@
 namespace engine {
 namespace {
 
-// Bytes of a host buffer, rounded up to the alignment as aligned_alloc wants it; never 0, so that an
-// empty tensor still has an address.
+// Bytes of a host buffer, rounded up to the alignment as aligned_alloc wants it; never 0, so that
+// an empty tensor still has an address.
 size_t buffer_bytes(const Shape& shape, DType dtype) {
   const auto elements = static_cast<size_t>(shape.elements());
   constexpr size_t kMost = std::numeric_limits<size_t>::max() / 2;
   if (elements > kMost / dtype_bytes(dtype)) {
-    throw Error(ErrorCode::kOutOfMemory, "a tensor of shape " + shape.to_string() +
-                                             " is larger than the address space");
+    throw Error(ErrorCode::kOutOfMemory,
+                "a tensor of shape " + shape.to_string() + " is larger than the address space");
   }
   const size_t bytes = elements * dtype_bytes(dtype);
   if (bytes == 0) return kBufferAlignment;
@@ -68,9 +68,9 @@ Tensor to_f32(ConstTensorView source) {
                       [](double value) { return static_cast<float>(value); });
       break;
     default:
-      throw Error(ErrorCode::kInvalidCheckpoint,
-                  "a tensor of shape " + source.shape().to_string() + " holds " +
-                      dtype_name(source.dtype()) + ", but a float type is needed");
+      throw Error(ErrorCode::kInvalidCheckpoint, "a tensor of shape " + source.shape().to_string() +
+                                                     " holds " + dtype_name(source.dtype()) +
+                                                     ", but a float type is needed");
   }
   return result;
 }

@@ -1,0 +1,36 @@
+// The one implementation of TensorFile: names to views, and whatever keeps the views' memory alive.
+// A container's reader fills it once and hands it out.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint.h"
+#include "core/file_mapping.h"
+#include "core/tensor.h"
+
+namespace engine {
+
+class TensorTable : public TensorFile {
+ public:
+  std::vector<std::string> names() const override;
+  ConstTensorView find(const std::string& name) const override;
+
+  // False when the name is taken.
+  bool add(const std::string& name, ConstTensorView view);
+  // Keeps a mapping, a copy or another table as long as this table lives.
+  void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
+
+ private:
+  std::map<std::string, ConstTensorView> views_;
+  std::vector<std::shared_ptr<const void>> owners_;
+};
+
+// A view of `shape` at `data`, which the table keeps alive; where `data` is not aligned for
+// `dtype`, of an aligned copy, which the table keeps too.
+ConstTensorView aligned_view(TensorTable& table, const std::byte* data, DType dtype, Shape shape);
+
+}  // namespace engine
