@@ -1,0 +1,200 @@
+// Loops without sums (row_kernels.h). Those of additions and multiplications are written for one
+// element, without a branch or a call, and the compiler makes vectors of them; those with an
+// exponential are written in vectors. All are bound by memory once their rows leave the cache: one
+// read of each input and one write of the output.
+#include "backend/cpu/float_vector.h"
+#include "backend/cpu/row_kernels.h"
+
+namespace engine::cpu::TOCAFARM_ISA {
+
+namespace {
+
+TOCAFARM_INLINE float float_of(float value) {
+  return value;
+}
+TOCAFARM_INLINE float float_of(uint16_t bf16) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(bf16) << 16);
+}
+
+TOCAFARM_INLINE void put(float* to, float value) {
+  *to = value;
+}
+// bf16, rounded to nearest even; NaN stays NaN.
+TOCAFARM_INLINE void put(uint16_t* to, float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const uint32_t quiet = (bits >> 16) | 0x40u;
+  *to = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+}
+
+// One rounding where the CPU has the instruction, two on the baseline.
+TOCAFARM_INLINE float fused(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// Calls `loop` with the row as a pointer to its own element type.
+template <typename Loop>
+TOCAFARM_INLINE void with_type(Row row, Loop loop) {
+  if (row.bf16) {
+    loop(static_cast<uint16_t*>(row.data));
+  } else {
+    loop(static_cast<float*>(row.data));
+  }
+}
+template <typename Loop>
+TOCAFARM_INLINE void with_type(ConstRow row, Loop loop) {
+  if (row.bf16) {
+    loop(static_cast<const uint16_t*>(row.data));
+  } else {
+    loop(static_cast<const float*>(row.data));
+  }
+}
+
+void add_term(const float* input, ConstRow feature, const float* gate, float* x, int64_t n) {
+  with_type(feature, [=](const auto* from) {
+    if (gate == nullptr) {
+      for (int64_t i = 0; i < n; ++i) x[i] = input[i] + float_of(from[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) x[i] = input[i] + gate[i] * float_of(from[i]);
+    }
+  });
+}
+
+void modulate(const float* x, float mean, float inverse, const float* scale, const float* shift,
+              Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    for (int64_t i = 0; i < n; ++i) {
+      put(to + i, fused((x[i] - mean) * inverse, 1.0f + scale[i], shift[i]));
+    }
+  });
+}
+
+void weigh(const float* x, float inverse, const float* weight, Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    for (int64_t i = 0; i < n; ++i) put(to + i, x[i] * inverse * weight[i]);
+  });
+}
+
+void affine(const float* x, const float* mean, const float* factor, const float* bias,
+            float* output, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) output[i] = fused(x[i] - mean[i], factor[i], bias[i]);
+}
+
+// x / (1 + e^-slope)
+TOCAFARM_INLINE Vec gated(Vec x, Vec slope) {
+  const Vec bounded = max(slope, broadcast(-88.0f));  // exp takes no more than 88
+  return x / (1.0f + exp(-bounded));
+}
+
+// 0.5 x (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / π) (x + 0.044715 x³).
+TOCAFARM_INLINE Vec gelu_of(Vec x) {
+  return gated(x, 1.59576912f * fma(0.044715f * x * x, x, x));
+}
+
+void silu(const float* input, Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      const Vec x = load(input + i);
+      store(to + i, gated(x, x));
+    }
+    const Vec x = load_first(input + i, n - i);
+    store_first(to + i, gated(x, x), n - i);
+  });
+}
+
+void gelu_tanh(const float* input, Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(to + i, gelu_of(load(input + i)));
+    store_first(to + i, gelu_of(load_first(input + i, n - i)), n - i);
+  });
+}
+
+void gated_gelu(const float* gate, const float* value, Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      store(to + i, gelu_of(load(gate + i)) * load(value + i));
+    }
+    const int64_t left = n - i;
+    store_first(to + i, gelu_of(load_first(gate + i, left)) * load_first(value + i, left), left);
+  });
+}
+
+void add(const float* a, const float* b, float* output, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) output[i] = a[i] + b[i];
+}
+
+void convert(ConstRow input, Row output, int64_t n) {
+  with_type(input, [=](const auto* from) {
+    with_type(output, [=](auto* to) {
+      for (int64_t i = 0; i < n; ++i) put(to + i, float_of(from[i]));
+    });
+  });
+}
+
+void entropy_base(const float* first, const float* second, float* output, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) output[i] = 1.0f + (first[i] + second[i]);
+}
+
+void finish_scores(float* scores, float norm, float weight, const int32_t* counters, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    scores[i] = scores[i] / norm + weight * static_cast<float>(counters[i]);
+  }
+}
+
+void guided_euler(float* latent, const float* conditional, const float* unconditional,
+                  float guidance, float delta, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float velocity = unconditional[i] + guidance * (conditional[i] - unconditional[i]);
+    latent[i] += velocity * delta;
+  }
+}
+
+void renoise(float* latent, const float* noise, float t, int64_t n) {
+  const float keep = 1.0f - t;
+  for (int64_t i = 0; i < n; ++i) latent[i] = keep * latent[i] + t * noise[i];
+}
+
+void rgb8(const float* input, uint8_t* output, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float above = input[i] > -1.0f ? input[i] : -1.0f;  // also NaN
+    const float x = above < 1.0f ? above : 1.0f;
+    output[i] = static_cast<uint8_t>(static_cast<int32_t>((x + 1.0f) / 2.0f * 255.0f + 0.5f));
+  }
+}
+
+void split_pairs(const float* input, float* even, float* odd, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    even[i] = input[2 * i];
+    odd[i] = input[2 * i + 1];
+  }
+}
+
+}  // namespace
+
+extern const PointwiseKernels kPointwiseKernels;
+const PointwiseKernels kPointwiseKernels{
+    .add_term = add_term,
+    .modulate = modulate,
+    .weigh = weigh,
+    .affine = affine,
+    .silu = silu,
+    .gelu_tanh = gelu_tanh,
+    .gated_gelu = gated_gelu,
+    .add = add,
+    .convert = convert,
+    .entropy_base = entropy_base,
+    .finish_scores = finish_scores,
+    .guided_euler = guided_euler,
+    .renoise = renoise,
+    .rgb8 = rgb8,
+    .split_pairs = split_pairs,
+};
+
+}  // namespace engine::cpu::TOCAFARM_ISA

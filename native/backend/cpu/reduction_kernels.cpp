@@ -1,0 +1,126 @@
+// Sums over a row with four vector accumulators (an addition takes four cycles to come back),
+// joined in a fixed order at the end, and sums over pixels for each channel (row_kernels.h).
+#include "backend/cpu/float_vector.h"
+#include "backend/cpu/row_kernels.h"
+
+namespace engine::cpu::TOCAFARM_ISA {
+
+namespace {
+
+constexpr int kWideLanes = kLanes / 2;
+typedef float NarrowVec __attribute__((vector_size(kWideLanes * 4)));
+typedef double WideVec __attribute__((vector_size(kWideLanes * 8)));
+
+template <typename Vector>
+double add_lanes(Vector vector) {
+  constexpr int kCount = sizeof(Vector) / sizeof(vector[0]);
+  double sum = 0.0;
+  for (int lane = 0; lane < kCount; ++lane) sum += static_cast<double>(vector[lane]);
+  return sum;
+}
+
+// Σ value(i, count) over vectors of kWidth elements from i; only the last may have count < kWidth,
+// and `value` then leaves the other lanes zero.
+template <typename Vector, int kWidth, typename Value>
+TOCAFARM_INLINE double sum_vectors(int64_t n, Value value) {
+  Vector first{}, second{}, third{}, fourth{};
+  int64_t i = 0;
+  for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
+    first += value(i, kWidth);
+    second += value(i + kWidth, kWidth);
+    third += value(i + 2 * kWidth, kWidth);
+    fourth += value(i + 3 * kWidth, kWidth);
+  }
+  for (; i + kWidth <= n; i += kWidth) first += value(i, kWidth);
+  if (i < n) second += value(i, n - i);
+  return add_lanes((first + second) + (third + fourth));
+}
+
+double sum(const float* x, int64_t n) {
+  return sum_vectors<Vec, kLanes>(n, [x](int64_t i, int64_t count) {
+    return count == kLanes ? load(x + i) : load_first(x + i, count);
+  });
+}
+
+double squares(const float* x, float centre, int64_t n) {
+  return sum_vectors<Vec, kLanes>(n, [=](int64_t i, int64_t count) {
+    Vec difference = (count == kLanes ? load(x + i) : load_first(x + i, count)) - centre;
+    for (int64_t lane = count; lane < kLanes; ++lane) difference[lane] = 0.0f;
+    return difference * difference;
+  });
+}
+
+// `count` elements as double, zeros in the other lanes.
+TOCAFARM_INLINE WideVec widen(const float* from, int64_t count) {
+  NarrowVec narrow{};
+  if (count == kWideLanes) {
+    __builtin_memcpy(&narrow, from, sizeof narrow);
+  } else {
+    for (int64_t lane = 0; lane < count; ++lane) narrow[lane] = from[lane];
+  }
+  return __builtin_convertvector(narrow, WideVec);
+}
+TOCAFARM_INLINE WideVec widen(const uint16_t* from, int64_t count) {
+  float lanes[kWideLanes] = {};
+  for (int64_t lane = 0; lane < count; ++lane) {
+    lanes[lane] = __builtin_bit_cast(float, static_cast<uint32_t>(from[lane]) << 16);
+  }
+  return widen(lanes, kWideLanes);
+}
+
+template <typename A, typename B>
+double dot_of(const A* a, const B* b, int64_t n) {
+  return sum_vectors<WideVec, kWideLanes>(
+      n, [=](int64_t i, int64_t count) { return widen(a + i, count) * widen(b + i, count); });
+}
+
+template <typename A>
+double dot_with(const A* a, ConstRow b, int64_t n) {
+  return b.bf16 ? dot_of(a, static_cast<const uint16_t*>(b.data), n)
+                : dot_of(a, static_cast<const float*>(b.data), n);
+}
+
+double dot(ConstRow a, ConstRow b, int64_t n) {
+  return a.bf16 ? dot_with(static_cast<const uint16_t*>(a.data), b, n)
+                : dot_with(static_cast<const float*>(a.data), b, n);
+}
+
+// The moments of one block of pixels, walked once for each vector of channels.
+void block_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
+                   double* squares) {
+  for (int64_t c = 0; c < channels; c += kWideLanes) {
+    const int64_t count = channels - c < kWideLanes ? channels - c : kWideLanes;
+    WideVec sum{}, square{};
+    for (int64_t p = 0; p < pixels; ++p) {
+      const WideVec value = widen(x + p * channels + c, count);
+      sum += value;
+      square += value * value;
+    }
+    for (int64_t lane = 0; lane < count; ++lane) {
+      sums[c + lane] += sum[lane];
+      squares[c + lane] += square[lane];
+    }
+  }
+}
+
+void channel_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
+                     double* squares) {
+  // 32 pixels of 256 channels are 32 KiB: a block stays in the first-level cache.
+  constexpr int64_t kBlockPixels = 32;
+  for (int64_t p = 0; p < pixels; p += kBlockPixels) {
+    const int64_t count = pixels - p < kBlockPixels ? pixels - p : kBlockPixels;
+    block_moments(x + p * channels, count, channels, sums, squares);
+  }
+}
+
+}  // namespace
+
+extern const ReductionKernels kReductionKernels;
+const ReductionKernels kReductionKernels{
+    .sum = sum,
+    .squares = squares,
+    .dot = dot,
+    .channel_moments = channel_moments,
+};
+
+}  // namespace engine::cpu::TOCAFARM_ISA

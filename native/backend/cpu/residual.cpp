@@ -1,0 +1,58 @@
+// x += gate ⊙ F. Rows of x stay in the first-level cache while the terms stream past, so memory is
+// read and written once however many terms are folded; bound by memory.
+#include "backend/cpu/residual.h"
+
+#include "backend/cpu/parallel.h"
+#include "backend/shapes.h"
+
+namespace engine::cpu {
+
+ResidualTerms::ResidualTerms(const CpuContext& context,
+                             const std::array<ResidualTerm, kMaxResidualTerms>& terms, int count,
+                             const FrameMask& frames, int64_t tokens, int64_t channels)
+    : kernels_(pointwise_kernels(context.isa)),
+      terms_(terms),
+      frames_(frames),
+      count_(count),
+      tokens_(tokens),
+      channels_(channels) {}
+
+bool ResidualTerms::is_noisy(int64_t row, int64_t token) const {
+  if (frames_.noisy.empty()) return true;
+  const int64_t frame = token / frames_.tokens_per_frame;
+  return frames_.noisy.u8()[row * frames_.noisy.dim(1) + frame] != 0;
+}
+
+void ResidualTerms::add_to(const float* input, int64_t row, int64_t token, float* x) const {
+  const bool noisy = is_noisy(row, token);
+  const int64_t element = (row * tokens_ + token) * channels_;
+  for (int i = 0; i < count_; ++i) {
+    const ResidualTerm& term = terms_[static_cast<size_t>(i)];
+    const bool swapped = !noisy && !term.clean_feature.empty();
+    const RowVectors& gate = noisy ? term.gate : term.gate_clean;
+    kernels_.add_term(
+        i == 0 ? input : x, row_of(swapped ? term.clean_feature : term.feature, element),
+        gate.data == nullptr ? nullptr : gate.data + row * gate.row_stride, x, channels_);
+  }
+}
+
+int64_t ResidualTerms::bytes_each() const {
+  return count_ * channels_ * static_cast<int64_t>(sizeof(float));
+}
+
+void residual_add(const CpuContext& context, const ResidualAddArgs& args) {
+  check_args(args);
+  if (args.count == 0) return;
+  const int64_t tokens = args.residual.dim(1), channels = args.residual.dim(2);
+  const ResidualTerms terms(context, args.terms, args.count, args.frames, tokens, channels);
+  const int64_t row_bytes = channels * static_cast<int64_t>(sizeof(float));
+  parallel_ranges(context, args.residual.dim(0) * tokens, 2 * row_bytes + terms.bytes_each(),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) {
+                      float* x = args.residual.f32() + r * channels;
+                      terms.add_to(x, r / tokens, r % tokens, x);
+                    }
+                  });
+}
+
+}  // namespace engine::cpu

@@ -1,0 +1,93 @@
+// The SIMD kernels below the operations that are bound by memory: one row or one range at a time.
+// Kernels check nothing and start no threads; the operations do. Sources named *_kernels.cpp are
+// compiled once for each instruction set, into a namespace of its own.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/isa.h"
+
+namespace engine {
+class ConstTensorView;
+class TensorView;
+}  // namespace engine
+
+namespace engine::cpu {
+
+// A row of floats in memory, fp32 or bf16.
+struct ConstRow {
+  const void* data = nullptr;
+  bool bf16 = false;
+};
+struct Row {
+  void* data = nullptr;
+  bool bf16 = false;
+};
+
+// One result per element, no sums. Where no exponential and no fused multiplication is involved,
+// all instruction sets give the same bits. Outputs may be inputs, at the same place.
+struct PointwiseKernels {
+  // x = input + gate ⊙ feature, rounded after each operation; a null gate is 1.
+  void (*add_term)(const float* input, ConstRow feature, const float* gate, float* x, int64_t n);
+  // output = (x - mean) · inverse · (1 + scale) + shift.
+  void (*modulate)(const float* x, float mean, float inverse, const float* scale,
+                   const float* shift, Row output, int64_t n);
+  // output = x · inverse · weight.
+  void (*weigh)(const float* x, float inverse, const float* weight, Row output, int64_t n);
+  // output = (x - mean) · factor + bias.
+  void (*affine)(const float* x, const float* mean, const float* factor, const float* bias,
+                 float* output, int64_t n);
+  void (*silu)(const float* input, Row output, int64_t n);
+  void (*gelu_tanh)(const float* input, Row output, int64_t n);
+  void (*gated_gelu)(const float* gate, const float* value, Row output, int64_t n);
+  void (*add)(const float* a, const float* b, float* output, int64_t n);
+  void (*convert)(ConstRow input, Row output, int64_t n);
+  // output = 1 + (first + second).
+  void (*entropy_base)(const float* first, const float* second, float* output, int64_t n);
+  // scores = scores / norm + weight · counters.
+  void (*finish_scores)(float* scores, float norm, float weight, const int32_t* counters,
+                        int64_t n);
+  // v = unconditional + guidance (conditional - unconditional); latent += v · delta.
+  void (*guided_euler)(float* latent, const float* conditional, const float* unconditional,
+                       float guidance, float delta, int64_t n);
+  // latent = (1 - t) latent + t noise.
+  void (*renoise)(float* latent, const float* noise, float t, int64_t n);
+  void (*rgb8)(const float* input, uint8_t* output, int64_t n);
+  // even[i] = input[2i], odd[i] = input[2i + 1].
+  void (*split_pairs)(const float* input, float* even, float* odd, int64_t n);
+};
+
+// Sums in an order that depends on the length and the instruction set alone.
+struct ReductionKernels {
+  double (*sum)(const float* x, int64_t n);
+  // Of (x - centre)².
+  double (*squares)(const float* x, float centre, int64_t n);
+  // Products and sums in double.
+  double (*dot)(ConstRow a, ConstRow b, int64_t n);
+  // Adds x and x² of `pixels` rows of `channels` to sums[channels] and squares[channels], in
+  // double.
+  void (*channel_moments)(const float* x, int64_t pixels, int64_t channels, double* sums,
+                          double* squares);
+};
+
+namespace baseline {
+extern const PointwiseKernels kPointwiseKernels;
+extern const ReductionKernels kReductionKernels;
+}  // namespace baseline
+namespace avx2 {
+extern const PointwiseKernels kPointwiseKernels;
+extern const ReductionKernels kReductionKernels;
+}  // namespace avx2
+namespace avx512 {
+extern const PointwiseKernels kPointwiseKernels;
+extern const ReductionKernels kReductionKernels;
+}  // namespace avx512
+
+// The elements of an fp32 or bf16 tensor from `element` on.
+ConstRow row_of(const ConstTensorView& tensor, int64_t element);
+Row row_of(const TensorView& tensor, int64_t element);
+
+const PointwiseKernels& pointwise_kernels(Isa isa);
+const ReductionKernels& reduction_kernels(Isa isa);
+
+}  // namespace engine::cpu

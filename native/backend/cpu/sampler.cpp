@@ -1,0 +1,56 @@
+// Updates of the latent, one frame of one channel after the other.
+#include "backend/cpu/sampler.h"
+
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/row_kernels.h"
+#include "backend/shapes.h"
+
+namespace engine::cpu {
+
+namespace {
+
+// Calls work(b, c, t, first element) for each plane [H, W] of a latent [n, C, T, H, W] whose frame
+// is marked; an empty mask marks all.
+template <typename Work>
+void for_planes(const CpuContext& context, const Shape& latent, const ConstTensorView& frames,
+                Work work) {
+  const int64_t channels = latent[1], times = latent[2], pixels = latent[3] * latent[4];
+  parallel_ranges(context, latent[0] * channels * times, pixels * 16,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t plane = begin; plane < end; ++plane) {
+                      const int64_t t = plane % times, c = plane / times % channels;
+                      const int64_t b = plane / times / channels;
+                      if (!frames.empty() && frames.u8()[b * times + t] == 0) continue;
+                      work(b, c, t, plane * pixels);
+                    }
+                  });
+}
+
+}  // namespace
+
+void guided_euler(const CpuContext& context, const GuidedEulerArgs& args) {
+  check_args(args);
+  const Shape latent = args.latent.shape();
+  const int64_t pixels = latent[3] * latent[4], channels = args.model_out.dim(1);
+  for_planes(context, latent, args.update_frame,
+             [&](int64_t b, int64_t c, int64_t t, int64_t first) {
+               const auto model_out = [&](int64_t row) {
+                 return args.model_out.f32() + ((row * channels + c) * latent[2] + t) * pixels;
+               };
+               pointwise_kernels(context.isa)
+                   .guided_euler(args.latent.f32() + first, model_out(b), model_out(latent[0] + b),
+                                 args.guidance, args.delta, pixels);
+             });
+}
+
+void renoise_frames(const CpuContext& context, const RenoiseFramesArgs& args) {
+  check_args(args);
+  const Shape latent = args.latent.shape();
+  for_planes(context, latent, args.frame, [&](int64_t, int64_t, int64_t, int64_t first) {
+    pointwise_kernels(context.isa)
+        .renoise(args.latent.f32() + first, args.noise.f32() + first, args.t,
+                 latent[3] * latent[4]);
+  });
+}
+
+}  // namespace engine::cpu
