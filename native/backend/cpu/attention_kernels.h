@@ -1,0 +1,88 @@
+// The kernels below attention: one head of one sequence at a time, in fp32 whatever the dtype of
+// the data. One table of functions an instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace engine::cpu {
+
+// Vectors of one head: vector i begins `i * stride` elements from data; fp32 or bf16.
+struct HeadRows {
+  const void* data = nullptr;
+  int64_t stride = 0;
+  bool bf16 = false;
+};
+
+// Applied to a query or key when it is read: RMS norm with weights, rotation, a factor.
+struct HeadTransform {
+  const float* norm = nullptr;  // [width], or null
+  float eps = 0.0f;
+  // [positions, padded width], or null: x · cosines + (x with pairs swapped) · sines, where each
+  // cosine stands twice and each sine as (-sine, sine).
+  const float* cosines = nullptr;
+  const float* sines = nullptr;
+  float factor = 1.0f;
+};
+
+// Queries [first, first + count) of a sequence over all of its keys.
+struct SequenceTask {
+  HeadRows query, key, value;
+  int64_t first = 0;
+  int64_t count = 0;
+  int64_t keys = 0;
+  int64_t width = 0;
+  HeadTransform query_transform, key_transform;
+  const float* bias = nullptr;        // [queries, keys], or null
+  const uint8_t* key_mask = nullptr;  // [keys], 1 = attend, or null
+  void* output = nullptr;             // vector i at i * output_stride; dtype of query
+  int64_t output_stride = 0;
+  float* scratch = nullptr;  // sequence_floats(count, width)
+};
+
+// Keys and values of one head of one text, packed for text_attend: keys [width, padded keys],
+// values [padded keys, padded width].
+struct TextPackTask {
+  HeadRows key, value;
+  int64_t keys = 0;
+  int64_t width = 0;
+  float* packed_keys = nullptr;
+  float* packed_values = nullptr;
+};
+
+// `count` queries, all heads, over one text.
+struct TextTask {
+  HeadRows query;  // head h of query i begins at i * stride + h * width
+  int64_t count = 0;
+  int64_t heads = 0;
+  int64_t keys = 0;
+  int64_t width = 0;
+  float scale = 1.0f;
+  const float* packed_keys = nullptr;    // [heads] of TextPackTask's, packed_stride floats apart
+  const float* packed_values = nullptr;  // likewise
+  int64_t packed_stride = 0;
+  void* output = nullptr;         // laid out as query
+  float* half_entropy = nullptr;  // [count], or null
+  float* scratch = nullptr;       // text_floats(count, keys, width)
+};
+
+struct AttentionKernels {
+  int64_t lanes;      // padded means: rounded up to a multiple of this
+  int64_t tile_rows;  // counts of queries that are multiples of this waste nothing
+  int64_t (*sequence_floats)(int64_t count, int64_t width);
+  void (*sequence_attend)(const SequenceTask& task);
+  void (*text_pack)(const TextPackTask& task);
+  int64_t (*text_floats)(int64_t count, int64_t keys, int64_t width);
+  void (*text_attend)(const TextTask& task);
+};
+
+namespace baseline {
+extern const AttentionKernels attention_kernels;
+}
+namespace avx2 {
+extern const AttentionKernels attention_kernels;
+}
+namespace avx512 {
+extern const AttentionKernels attention_kernels;
+}
+
+}  // namespace engine::cpu

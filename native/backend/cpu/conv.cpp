@@ -1,0 +1,102 @@
+// Convolution as a product of rows and panels (linear_panels.h): a row is an output pixel, a tap of
+// it is the input pixel under one tap of the kernel, or zeros where that lies in the padding. So no
+// copy of the picture is made, every sum runs over taps and channels in one order, and the bits
+// depend neither on threads nor on how many frames come in one call. (oneDNN's convolutions were
+// seen to change bits with the number of threads.)
+#include "backend/cpu/conv.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/cpu/linear_panels.h"
+#include "backend/shapes.h"
+
+namespace engine::cpu {
+
+namespace {
+
+class PanelConvWeights final : public ConvWeights {
+ public:
+  PanelConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry,
+                   Panels packed)
+      : ConvWeights(in, out, kernel, geometry),
+        panels(std::move(packed)),
+        padding(static_cast<size_t>(in), 0.0f) {}
+
+  Panels panels;
+  std::vector<float> padding;  // the pixel that lies outside
+};
+
+// Where each tap of one axis falls for an output coordinate.
+struct Window {
+  int64_t begin;  // input coordinate of tap 0, maybe negative
+  int64_t taps;
+  int64_t size;
+
+  bool holds(int64_t tap) const { return begin + tap >= 0 && begin + tap < size; }
+};
+
+Window window(const ConvWeights& weights, ConstTensorView input, int axis, int64_t place) {
+  const auto at = static_cast<size_t>(axis);
+  const ConvGeometry& geometry = weights.geometry();
+  return {.begin = place * geometry.stride[at] - geometry.pad_before[at],
+          .taps = weights.kernel()[at],
+          .size = input.dim(axis)};
+}
+
+// Pointers to the input pixels of one output pixel, tap after tap, `stride` apart.
+void locate_taps(const PanelConvWeights& weights, ConstTensorView input, const Window& time,
+                 const Window& rows, const Window& columns, const float** pointers,
+                 int64_t stride) {
+  for (int64_t t = 0; t < time.taps; ++t) {
+    for (int64_t y = 0; y < rows.taps; ++y) {
+      const bool line_inside = time.holds(t) && rows.holds(y);
+      const int64_t line = (time.begin + t) * rows.size + rows.begin + y;
+      for (int64_t x = 0; x < columns.taps; ++x, pointers += stride) {
+        *pointers = line_inside && columns.holds(x)
+                        ? input.f32() + (line * columns.size + columns.begin + x) * weights.in()
+                        : weights.padding.data();
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorView weight,
+                                       ConstTensorView bias, ConvGeometry geometry) {
+  check_conv_weights(weight, bias, geometry);
+  const bool deep = weight.shape().rank() == 5;
+  const std::array<int64_t, 3> kernel{deep ? weight.dim(2) : 1, weight.dim(deep ? 3 : 2),
+                                      weight.dim(deep ? 4 : 3)};
+  return std::make_unique<PanelConvWeights>(
+      weight.dim(1), weight.dim(0), kernel, geometry,
+      pack_panels(linear_kernels_for(context.isa), weight, kernel[0] * kernel[1] * kernel[2], bias,
+                  DType::kF32));
+}
+
+void conv(const CpuContext& context, const ConvArgs& args) {
+  check_args(args);
+  const auto& weights = dynamic_cast<const PanelConvWeights&>(*args.weights);
+  const ConstTensorView input = args.input;
+  const int64_t height = args.output.dim(1), width = args.output.dim(2);
+  multiply_rows(
+      context,
+      {
+          .panels = &weights.panels,
+          .rows = args.output.dim(0) * height * width,
+          .locate =
+              [&](int64_t first, int64_t count, const float** pointers, int64_t stride, float*) {
+                for (int64_t i = 0; i < count; ++i) {
+                  const int64_t pixel = first + i;
+                  locate_taps(weights, input, window(weights, input, 0, pixel / (height * width)),
+                              window(weights, input, 1, pixel / width % height),
+                              window(weights, input, 2, pixel % width), pointers + i, stride);
+                }
+              },
+          .residual = args.residual.f32(),
+          .output = args.output.data(),
+      });
+}
+
+}  // namespace engine::cpu

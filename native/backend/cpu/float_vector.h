@@ -1,0 +1,218 @@
+// Vectors of floats as wide as the instruction set that a source is compiled for, and the few
+// operations on them that the kernels of linear, convolution and attention need. Kernel sources are
+// compiled once per instruction set, with TOCAFARM_ISA naming the namespace of that copy.
+//
+// Only for kernel sources. They include no other header with inline code: a function compiled for
+// AVX-512 that the linker merges with its twin of another source would stop an older CPU.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace engine::cpu::TOCAFARM_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+
+namespace {
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t BitVec __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));
+
+#define TOCAFARM_INLINE [[gnu::always_inline]] inline
+
+TOCAFARM_INLINE Vec load(const float* from) {
+  Vec value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+TOCAFARM_INLINE Vec load(const uint16_t* from) {  // bf16
+  HalfVec half;
+  __builtin_memcpy(&half, from, sizeof half);
+  return reinterpret_cast<Vec>(__builtin_convertvector(half, BitVec) << 16);
+}
+
+TOCAFARM_INLINE void store(float* to, Vec value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+// Rounds to the nearest bf16, ties to even; NaN stays NaN.
+TOCAFARM_INLINE void store(uint16_t* to, Vec value) {
+  const BitVec bits = reinterpret_cast<BitVec>(value);
+  const BitVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const BitVec quiet = (bits >> 16) | 0x40u;
+  const HalfVec half = __builtin_convertvector(value == value ? rounded : quiet, HalfVec);
+  __builtin_memcpy(to, &half, sizeof half);
+}
+
+// The first `count` lanes; the others are zero, and untouched in memory.
+TOCAFARM_INLINE Vec load_first(const float* from, int64_t count) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), from);
+#else
+  float lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return load(lanes);
+#endif
+}
+
+TOCAFARM_INLINE Vec load_first(const uint16_t* from, int64_t count) {
+  uint16_t lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return load(lanes);
+}
+
+TOCAFARM_INLINE void store_first(float* to, Vec value, int64_t count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), value);
+#else
+  float lanes[kLanes];
+  store(lanes, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+#endif
+}
+
+TOCAFARM_INLINE void store_first(uint16_t* to, Vec value, int64_t count) {
+  uint16_t lanes[kLanes];
+  store(lanes, value);
+  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+}
+
+TOCAFARM_INLINE Vec broadcast(float value) {
+#if defined(__AVX512F__)
+  return _mm512_set1_ps(value);
+#elif defined(__AVX2__)
+  return _mm256_set1_ps(value);
+#else
+  return Vec{value, value, value, value};
+#endif
+}
+
+// a · b + c, rounded once where the instruction set can.
+TOCAFARM_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+TOCAFARM_INLINE Vec max(Vec a, Vec b) {
+  return a > b ? a : b;
+}
+
+// Lanes are added pairwise, always in the same order.
+TOCAFARM_INLINE float sum_lanes(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+TOCAFARM_INLINE float max_lane(Vec value) {
+  float lanes[kLanes];
+  store(lanes, value);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i)
+      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  }
+  return lanes[0];
+}
+
+// Lanes 2i and 2i + 1 change places.
+using AllLanes = std::make_integer_sequence<int, kLanes>;
+
+template <int... kLane>
+TOCAFARM_INLINE Vec swap_pairs_of(Vec value, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(value, value, (kLane ^ 1)...);
+}
+TOCAFARM_INLINE Vec swap_pairs(Vec value) {
+  return swap_pairs_of(value, AllLanes{});
+}
+
+// One step of a transposition: exchanges the blocks of kStep lanes that stand across from each
+// other in two rows kStep apart.
+template <int kStep, int... kLane>
+TOCAFARM_INLINE void exchange_blocks(Vec& upper, Vec& lower, std::integer_sequence<int, kLane...>) {
+  const Vec a = upper, b = lower;
+  upper = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane : kLanes + kLane - kStep)...);
+  lower = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane + kStep : kLanes + kLane)...);
+}
+
+template <int kStep>
+TOCAFARM_INLINE void transpose_from(Vec (&rows)[kLanes]) {
+  if constexpr (kStep < kLanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      if ((i & kStep) == 0) {
+        exchange_blocks<kStep>(rows[i], rows[i + kStep], AllLanes{});
+      }
+    }
+    transpose_from<kStep * 2>(rows);
+  }
+}
+
+// A square of kLanes by kLanes.
+TOCAFARM_INLINE void transpose(Vec (&rows)[kLanes]) {
+  transpose_from<1>(rows);
+}
+
+// e^x for x <= 88, relative error below 1.2e-7; 0 below -86. x = n ln 2 + r, |r| <= ln 2 / 2, e^r
+// by its Taylor series to r^7 (the first term left out is below 6e-9).
+TOCAFARM_INLINE Vec exp(Vec x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 · 2^23: adding it leaves an integer in the low bits
+  const Vec bounded = max(x, broadcast(-86.0f));
+  const Vec shifted = fma(bounded, broadcast(1.44269504f), broadcast(kRound));
+  const Vec n = shifted - kRound;
+  const Vec high = fma(n, broadcast(-0.693359375f), bounded);  // exact: 9 bits of ln 2
+  const Vec r = fma(n, broadcast(2.12194440e-4f), high);
+  Vec tail = broadcast(1.0f / 5040.0f);
+  tail = fma(tail, r, broadcast(1.0f / 720.0f));
+  tail = fma(tail, r, broadcast(1.0f / 120.0f));
+  tail = fma(tail, r, broadcast(1.0f / 24.0f));
+  tail = fma(tail, r, broadcast(1.0f / 6.0f));
+  tail = fma(tail, r, broadcast(0.5f));
+  const Vec mantissa = fma(tail, r * r, r) + 1.0f;
+  const BitVec exponent = reinterpret_cast<BitVec>(shifted) << 23;
+  const Vec result = reinterpret_cast<Vec>(reinterpret_cast<BitVec>(mantissa) + exponent);
+  return x < -86.0f ? Vec{} : result;
+}
+
+// ln x of positive, normal x as exponent · ln 2 + mantissa with |mantissa| <= ln 2 / 2: kept apart,
+// a sum of many loses nothing. ln m = 2 artanh((m - 1) / (m + 1)), by its series to the 9th power.
+struct LogParts {
+  Vec exponent, mantissa;
+};
+
+TOCAFARM_INLINE LogParts log_parts(Vec x) {
+  constexpr int32_t kSqrtHalf = 0x3f3504f3;  // bits of sqrt(1/2)
+  const IntVec bits = reinterpret_cast<IntVec>(x) - kSqrtHalf;
+  const Vec m = reinterpret_cast<Vec>((bits & 0x007fffff) + kSqrtHalf);
+  const Vec s = (m - 1.0f) / (m + 1.0f);
+  const Vec square = s * s;
+  Vec series = broadcast(1.0f / 9.0f);
+  series = fma(series, square, broadcast(1.0f / 7.0f));
+  series = fma(series, square, broadcast(1.0f / 5.0f));
+  series = fma(series, square, broadcast(1.0f / 3.0f));
+  const Vec mantissa = 2.0f * fma(series * square, s, s);
+  return {__builtin_convertvector(bits >> 23, Vec), mantissa};
+}
+
+}  // namespace
+}  // namespace engine::cpu::TOCAFARM_ISA

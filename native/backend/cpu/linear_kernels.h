@@ -1,0 +1,48 @@
+// The kernel below linear layers and convolutions where oneDNN does not run: a block of rows times
+// one panel of columns. Rows are found through pointers, so that the taps of a convolution need no
+// copy of the picture. One table of functions an instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace engine::cpu {
+
+enum class Epilogue : int { kNone, kGeluTanh, kSilu };
+
+// output[r, :] = epilogue(Σ_t Σ_i rows[t][r][i] · panel[t, i, :] + bias) + residual[r, :].
+struct PanelProduct {
+  const float* const* rows = nullptr;  // [taps, row_stride] pointers to `depth` floats each
+  int64_t row_stride = 0;              // pointers from one tap to the next
+  int64_t row_count = 0;
+  int64_t taps = 1;
+  int64_t depth = 0;
+  const void* panel = nullptr;  // [taps · depth, panel_columns], fp32 or bf16
+  bool panel_bf16 = false;
+  float* sums = nullptr;        // scratch: [row_count, panel_columns]
+  const float* bias = nullptr;  // [panel_columns]
+  Epilogue epilogue = Epilogue::kNone;
+  const float* residual = nullptr;  // [row_count, output_stride] from this panel's column, or null
+  void* output = nullptr;           // likewise
+  bool output_bf16 = false;
+  int64_t output_stride = 0;
+  int64_t columns = 0;  // how many of the panel's columns exist
+};
+
+struct LinearKernels {
+  int64_t panel_columns;
+  void (*multiply)(const PanelProduct& product);
+  // bf16 to fp32.
+  void (*widen)(const uint16_t* from, float* to, int64_t count);
+};
+
+namespace baseline {
+extern const LinearKernels linear_kernels;
+}
+namespace avx2 {
+extern const LinearKernels linear_kernels;
+}
+namespace avx512 {
+extern const LinearKernels linear_kernels;
+}
+
+}  // namespace engine::cpu

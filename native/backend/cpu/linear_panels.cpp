@@ -1,0 +1,156 @@
+#include "backend/cpu/linear_panels.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "backend/cpu/scratch.h"
+
+namespace engine::cpu {
+
+namespace {
+
+// Rows of one task: a multiple of the kernel's tile. Each pass over the weights serves that many
+// rows, and their partial sums (48 KiB) stay in the second-level cache.
+constexpr int64_t kBlockRows = 192;
+constexpr int64_t kSmallestBlockRows = 24;
+
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// How the work is cut. No bit of the result depends on it, so it may follow the thread count.
+struct Cut {
+  int64_t block_rows;
+  int64_t blocks;
+  int64_t panels;
+  int64_t panels_a_task;
+  int64_t panel_groups;
+};
+
+Cut cut_work(int64_t rows, int64_t panels, int threads) {
+  constexpr int64_t kTasksAThread = 4;  // so that a slow thread costs little
+  const int64_t wanted = threads * kTasksAThread;
+  Cut cut{.block_rows = kBlockRows,
+          .blocks = 0,
+          .panels = panels,
+          .panels_a_task = panels,
+          .panel_groups = 1};
+  while (cut.block_rows > kSmallestBlockRows && ceil_div(rows, cut.block_rows) < wanted) {
+    cut.block_rows /= 2;
+  }
+  cut.blocks = ceil_div(rows, cut.block_rows);
+  if (cut.blocks < wanted) {
+    cut.panels_a_task = std::max<int64_t>(1, panels * cut.blocks / wanted);
+    cut.panel_groups = ceil_div(panels, cut.panels_a_task);
+  }
+  return cut;
+}
+
+struct TaskMemory {
+  const float** pointers;
+  float* sums;
+  float* copy;
+};
+
+void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut& cut, int64_t task,
+              const TaskMemory& memory) {
+  const Panels& panels = *product.panels;
+  const int64_t first = task / cut.panel_groups * cut.block_rows;
+  const int64_t count = std::min(cut.block_rows, product.rows - first);
+  const int64_t first_panel = task % cut.panel_groups * cut.panels_a_task;
+  const int64_t last_panel = std::min(cut.panels, first_panel + cut.panels_a_task);
+  product.locate(first, count, memory.pointers, cut.block_rows, memory.copy);
+  const size_t element_bytes = dtype_bytes(panels.values.dtype());
+  const size_t output_bytes = product.output_bf16 ? 2 : 4;
+  for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+    const int64_t column = panel * kernels.panel_columns;
+    const int64_t place = first * panels.columns + column;
+    const int64_t values = panel * panels.taps * panels.depth * kernels.panel_columns;
+    kernels.multiply({
+        .rows = memory.pointers,
+        .row_stride = cut.block_rows,
+        .row_count = count,
+        .taps = panels.taps,
+        .depth = panels.depth,
+        .panel = static_cast<const std::byte*>(panels.values.view().data()) +
+                 static_cast<size_t>(values) * element_bytes,
+        .panel_bf16 = panels.values.dtype() == DType::kBF16,
+        .sums = memory.sums,
+        .bias = panels.bias.view().f32() + column,
+        .epilogue = product.epilogue,
+        .residual = product.residual == nullptr ? nullptr : product.residual + place,
+        .output =
+            static_cast<std::byte*>(product.output) + static_cast<size_t>(place) * output_bytes,
+        .output_bf16 = product.output_bf16,
+        .output_stride = panels.columns,
+        .columns = std::min(kernels.panel_columns, panels.columns - column),
+    });
+  }
+}
+
+}  // namespace
+
+const LinearKernels& linear_kernels_for(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::linear_kernels;
+    case Isa::kAvx2:
+      return avx2::linear_kernels;
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::linear_kernels;
+}
+
+Panels pack_panels(const LinearKernels& kernels, ConstTensorView weight, int64_t taps,
+                   ConstTensorView bias, DType storage) {
+  const int64_t columns = weight.dim(0), depth = weight.elements() / columns / taps;
+  const int64_t width = kernels.panel_columns, panel_count = ceil_div(columns, width);
+  Panels panels{.taps = taps,
+                .depth = depth,
+                .columns = columns,
+                .values = Tensor({panel_count, taps * depth, width}, storage),
+                .bias = Tensor({panel_count * width}, DType::kF32)};
+  const Tensor source = to_f32(weight);
+  for (int64_t line = 0; line < panel_count * taps * depth; ++line) {
+    const int64_t panel = line / (taps * depth), tap = line / depth % taps, i = line % depth;
+    for (int64_t lane = 0; lane < width; ++lane) {
+      const int64_t column = panel * width + lane;
+      const float value = column < columns ? source.f32()[(column * depth + i) * taps + tap] : 0.0f;
+      if (storage == DType::kBF16) {
+        panels.values.view().bf16()[line * width + lane] = bf16_from_float(value);
+      } else {
+        panels.values.f32()[line * width + lane] = value;
+      }
+    }
+  }
+  std::fill_n(panels.bias.f32(), panels.bias.elements(), 0.0f);
+  if (!bias.empty()) {
+    const Tensor values = to_f32(bias);
+    std::copy_n(values.f32(), columns, panels.bias.f32());
+  }
+  return panels;
+}
+
+void multiply_rows(const CpuContext& context, const RowProduct& product) {
+  if (product.rows == 0) return;
+  const LinearKernels& kernels = linear_kernels_for(context.isa);
+  const Panels& panels = *product.panels;
+  const Cut cut = cut_work(product.rows, panels.values.dim(0), context.threads);
+  ScratchLayout layout;
+  const size_t pointers = layout.add<const float*>(panels.taps * cut.block_rows);
+  const size_t sums = layout.add<float>(cut.block_rows * kernels.panel_columns);
+  const size_t copy = layout.add<float>(cut.block_rows * product.copy_floats_a_row);
+  const Scratch scratch(0, static_cast<size_t>(context.threads), layout.bytes());
+#pragma omp parallel for num_threads(context.threads) schedule(dynamic, 1)
+  for (int64_t task = 0; task < cut.blocks * cut.panel_groups; ++task) {
+    std::byte* mine = scratch.part(static_cast<size_t>(omp_get_thread_num()));
+    run_task(product, kernels, cut, task,
+             {.pointers = reinterpret_cast<const float**>(mine + pointers),
+              .sums = reinterpret_cast<float*>(mine + sums),
+              .copy = reinterpret_cast<float*>(mine + copy)});
+  }
+}
+
+}  // namespace engine::cpu

@@ -1,0 +1,47 @@
+// Weights cut into panels of columns, and their product with rows: the engine's own path for linear
+// layers and convolutions, the same bits on any number of threads and rows.
+#pragma once
+
+#include <functional>
+
+#include "backend/cpu/context.h"
+#include "backend/cpu/linear_kernels.h"
+#include "core/tensor.h"
+
+namespace engine::cpu {
+
+const LinearKernels& linear_kernels_for(Isa isa);
+
+struct Panels {
+  int64_t taps = 1;
+  int64_t depth = 0;
+  int64_t columns = 0;
+  Tensor
+      values;   // [panels, taps · depth, panel_columns], fp32 or bf16; columns past the last are 0
+  Tensor bias;  // [panels · panel_columns], fp32
+};
+
+// weight: [columns, depth, taps] in memory, any float dtype; bias: [columns] or empty. storage:
+// kF32 or kBF16.
+Panels pack_panels(const LinearKernels& kernels, ConstTensorView weight, int64_t taps,
+                   ConstTensorView bias, DType storage);
+
+// What to multiply: rows [0, rows), each `taps` times `depth` floats.
+struct RowProduct {
+  const Panels* panels = nullptr;
+  int64_t rows = 0;
+  // Writes where row first + r of tap t begins to pointers[t * row_stride + r], r < count. `copy`
+  // is memory for copy_floats floats that live as long as the pointers.
+  std::function<void(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
+                     float* copy)>
+      locate;
+  int64_t copy_floats_a_row = 0;
+  Epilogue epilogue = Epilogue::kNone;
+  const float* residual = nullptr;  // [rows, columns] or null
+  void* output = nullptr;           // [rows, columns]
+  bool output_bf16 = false;
+};
+
+void multiply_rows(const CpuContext& context, const RowProduct& product);
+
+}  // namespace engine::cpu
