@@ -1,0 +1,108 @@
+#include "models/video_vae/weights.h"
+
+#include "engine/error.h"
+
+namespace engine {
+namespace {
+
+// Throws Error(kInvalidCheckpoint) naming the tensor when it is missing, of another shape, or no
+// float tensor.
+ConstTensorView get_float(const Checkpoint& checkpoint, const std::string& name,
+                          const Shape& shape) {
+  const ConstTensorView tensor = checkpoint.get(name, shape);
+  if (dtype_is_float(tensor.dtype())) return tensor;
+  throw Error(ErrorCode::kInvalidCheckpoint, checkpoint.location().string() + ": " + name +
+                                                 " holds " + dtype_name(tensor.dtype()) +
+                                                 "; a float type is needed");
+}
+
+Shape conv_weight_shape(const VaeLayer& layer) {
+  const auto& kernel = layer.kernel;
+  if (layer.flat) return {layer.out, layer.in, kernel[1], kernel[2]};
+  return {layer.out, layer.in, kernel[0], kernel[1], kernel[2]};
+}
+
+std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& checkpoint,
+                                       const VaeLayer& layer) {
+  const Tensor weight =
+      to_f32(get_float(checkpoint, layer.name + ".weight", conv_weight_shape(layer)));
+  Tensor bias;
+  if (layer.has_bias) bias = to_f32(get_float(checkpoint, layer.name + ".bias", Shape{layer.out}));
+  if (layer.input_divisor != 1.0) {
+    for (int64_t i = 0; i < weight.elements(); ++i) {
+      weight.f32()[i] = static_cast<float>(weight.f32()[i] / layer.input_divisor);
+    }
+  }
+  return backend.pack_conv(weight, bias, layer.geometry);
+}
+
+Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
+                   int64_t channels) {
+  const Tensor host = to_f32(get_float(checkpoint, name, Shape{channels}));
+  Tensor device = backend.allocate(host.shape(), DType::kF32);
+  backend.upload(host, device);
+  return device;
+}
+
+// A linear layer of the attention under its name of today or the one of older diffusers.
+std::unique_ptr<LinearWeights> load_linear(Backend& backend, const Checkpoint& checkpoint,
+                                           const VaeLayer& layer, const char* name,
+                                           const char* older_name) {
+  std::string prefix = layer.name + "." + older_name;
+  if (checkpoint.find(prefix + ".weight").empty()) prefix = layer.name + "." + name;
+  const ConstTensorView weight =
+      get_float(checkpoint, prefix + ".weight", Shape{layer.out, layer.in});
+  const ConstTensorView bias = get_float(checkpoint, prefix + ".bias", Shape{layer.out});
+  return backend.pack_linear(weight, bias, DType::kF32);
+}
+
+VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const VaeLayer& layer) {
+  VaeLayerWeights weights;
+  switch (layer.kind) {
+    case VaeLayerKind::kConv:
+      weights.conv = load_conv(backend, checkpoint, layer);
+      break;
+    case VaeLayerKind::kGroupNorm:
+      weights.norm_weight = load_vector(backend, checkpoint, layer.name + ".weight", layer.in);
+      weights.norm_bias = load_vector(backend, checkpoint, layer.name + ".bias", layer.in);
+      break;
+    case VaeLayerKind::kAttention:
+      weights.query = load_linear(backend, checkpoint, layer, "to_q", "query");
+      weights.key = load_linear(backend, checkpoint, layer, "to_k", "key");
+      weights.value = load_linear(backend, checkpoint, layer, "to_v", "value");
+      weights.projection = load_linear(backend, checkpoint, layer, "to_out.0", "proj_attn");
+      break;
+    case VaeLayerKind::kUpsampleNearest:
+    case VaeLayerKind::kChannelsToTime:
+      break;
+  }
+  return weights;
+}
+
+}  // namespace
+
+std::vector<VaeLayerWeights> load_vae_weights(Backend& backend, const Checkpoint& checkpoint,
+                                              const VaeNetwork& network) {
+  std::vector<VaeLayerWeights> weights;
+  weights.reserve(network.layers.size());
+  for (const VaeLayer& layer : network.layers) {
+    weights.push_back(load_layer(backend, checkpoint, layer));
+  }
+  return weights;
+}
+
+std::vector<float> load_channel_values(const Checkpoint& checkpoint, const std::string& name,
+                                       const std::vector<float>& fallback) {
+  const ConstTensorView found = checkpoint.find(name);
+  if (found.empty()) return fallback;
+  if (found.elements() != static_cast<int64_t>(fallback.size()) || !dtype_is_float(found.dtype())) {
+    throw Error(ErrorCode::kInvalidCheckpoint, checkpoint.location().string() + ": " + name +
+                                                   " has shape " + found.shape().to_string() +
+                                                   ", expected " + std::to_string(fallback.size()) +
+                                                   " values");
+  }
+  const Tensor values = to_f32(found);
+  return {values.f32(), values.f32() + values.elements()};
+}
+
+}  // namespace engine
