@@ -95,7 +95,8 @@ void multiply(const PanelProduct& product) {
   }
 }
 
-void widen(const uint16_t* from, float* to, int64_t count) {
+template <typename From, typename To>
+void convert(const From* from, To* to, int64_t count) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
   if (i < count) store_first(to + i, load_first(from + i, count - i), count - i);
@@ -104,6 +105,7 @@ void widen(const uint16_t* from, float* to, int64_t count) {
 }  // namespace
 
 extern const LinearKernels linear_kernels;
-const LinearKernels linear_kernels{kPanelColumns, multiply, widen};
+const LinearKernels linear_kernels{kPanelColumns, multiply, convert<uint16_t, float>,
+                                   convert<float, uint16_t>};
 
 }  // namespace engine::cpu::TOCAFARM_ISA

@@ -31,8 +31,9 @@ struct PanelProduct {
 struct LinearKernels {
   int64_t panel_columns;
   void (*multiply)(const PanelProduct& product);
-  // bf16 to fp32.
+  // bf16 to fp32, and back, rounded to nearest even.
   void (*widen)(const uint16_t* from, float* to, int64_t count);
+  void (*narrow)(const float* from, uint16_t* to, int64_t count);
 };
 
 namespace baseline {

@@ -8,6 +8,7 @@
 #include <list>
 #include <string>
 
+#include "backend/cpu/linear_panels.h"
 #include "backend/cpu/scratch.h"
 #include "core/check.h"
 #include "core/tensor.h"
@@ -172,26 +173,37 @@ std::unique_ptr<LinearWeights> pack_linear_onednn(const CpuContext& context, Con
 bool linear_onednn(const CpuContext& context, const LinearArgs& args) {
   const auto* weights = dynamic_cast<const OnednnLinearWeights*>(args.weights);
   if (weights == nullptr) return false;
-  if (args.input.dim(0) == 0) return true;
+  const int64_t rows = args.input.dim(0);
+  if (rows == 0) return true;
+  // oneDNN does not round the sums of fp32 inputs to bf16 as it writes them.
+  const bool narrow = weights->compute() == DType::kF32 && args.output.dtype() == DType::kBF16;
+  const ProductKey key{.rows = rows,
+                       .in = weights->in(),
+                       .out = weights->out(),
+                       .compute = weights->compute(),
+                       .output = narrow ? DType::kF32 : args.output.dtype(),
+                       .activation = args.activation,
+                       .threads = context.threads};
   use_threads(context.threads);
   try {
-    Product& product = cached_product({.rows = args.input.dim(0),
-                                       .in = weights->in(),
-                                       .out = weights->out(),
-                                       .compute = weights->compute(),
-                                       .output = args.output.dtype(),
-                                       .activation = args.activation,
-                                       .threads = context.threads},
-                                      weights->values.get_desc());
-    const Scratch scratch(product.scratchpad_bytes, 0, 0);
+    Product& product = cached_product(key, weights->values.get_desc());
+    ScratchLayout layout;
+    const size_t scratchpad = layout.add<std::byte>(static_cast<int64_t>(product.scratchpad_bytes));
+    const size_t wide = layout.add<float>(narrow ? rows * key.out : 0);
+    const Scratch scratch(layout.bytes(), 0, 0);
+    auto* wide_output = reinterpret_cast<float*>(scratch.shared() + wide);
     product.source.set_data_handle(const_cast<void*>(args.input.data()));
     product.bias.set_data_handle(const_cast<float*>(weights->bias.view().f32()));
-    product.output.set_data_handle(args.output.data());
-    product.scratchpad.set_data_handle(scratch.shared());
+    product.output.set_data_handle(narrow ? wide_output : args.output.data());
+    product.scratchpad.set_data_handle(scratch.shared() + scratchpad);
     execute(product, weights->values);
+    if (narrow) {
+      linear_kernels_for(context.isa).narrow(wide_output, args.output.bf16(), rows * key.out);
+    }
   } catch (const dnnl::error& error) {
-    throw Error(ErrorCode::kInternal,
-                std::string("oneDNN could not prepare a matmul: ") + error.what());
+    throw Error(ErrorCode::kInternal, "oneDNN could not prepare a product of " +
+                                          args.input.shape().to_string() + " with " +
+                                          std::to_string(key.out) + " columns: " + error.what());
   }
   return true;
 }

@@ -1,0 +1,105 @@
+// The CPU's convolutions against the plain ones; their bits depend neither on threads nor on how
+// many frames come in one call.
+#include "backend/cpu/conv.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/cpu/product_test_support.h"
+#include "backend/plain/operations.h"
+
+namespace engine::cpu {
+namespace {
+
+struct Case {
+  Shape input;   // [F, H, W, in]
+  Shape weight;  // [out, in, (kt,) kh, kw]
+  ConvGeometry geometry;
+};
+
+const ConvGeometry kSame{.stride = {1, 1, 1}, .pad_before = {0, 1, 1}, .pad_after = {0, 1, 1}};
+const ConvGeometry kCausal{.stride = {1, 1, 1}, .pad_before = {2, 1, 1}, .pad_after = {0, 1, 1}};
+
+std::vector<Case> cases() {
+  return {
+      {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
+      {{2, 5, 7, 3}, {16, 3, 3, 3}, kSame},
+      {{1, 9, 4, 24}, {3, 24, 3, 3}, kSame},
+      {{2, 6, 6, 40}, {70, 40, 1, 1}, {}},
+      {{5, 6, 7, 4}, {24, 4, 3, 3, 3}, kCausal},
+      {{4, 5, 3, 17}, {33, 17, 3, 3, 3}, kCausal},
+      // A causal stride of 2 in time pads 1 in front; the 2D encoder pads right and below only.
+      {{6, 5, 5, 8}, {8, 8, 3, 3, 3}, {{2, 2, 2}, {1, 1, 1}, {0, 1, 1}}},
+      {{1, 8, 7, 8}, {8, 8, 3, 3}, {{1, 2, 2}, {0, 0, 0}, {0, 1, 1}}},
+      {{1, 4, 4, 600}, {20, 600, 3, 3}, kSame},
+  };
+}
+
+Tensor output_of(const ConvWeights& weights, const Tensor& input) {
+  const auto size = weights.output_size(input.dim(0), input.dim(1), input.dim(2));
+  return Tensor({size[0], size[1], size[2], weights.out()}, DType::kF32);
+}
+
+Tensor run(const CpuContext& context, const ConvWeights& weights, const Tensor& input,
+           ConstTensorView residual) {
+  Tensor output = output_of(weights, input);
+  conv(context, {&weights, input, residual, output});
+  return output;
+}
+
+TEST(CpuConv, AgreesWithThePlainOneWithAndWithoutBiasAndResidual) {
+  for (const CpuContext& context : contexts(2)) {
+    for (const Case& one : cases()) {
+      const float spread = 1.0f / std::sqrt(float(one.weight.elements() / one.weight[0]));
+      const Tensor weight = random_tensor(one.weight, DType::kF32, 1, spread);
+      const Tensor bias = random_tensor({one.weight[0]}, DType::kF32, 2);
+      const Tensor input = random_tensor(one.input, DType::kF32, 3);
+      for (const bool full : {false, true}) {
+        const ConstTensorView used_bias = full ? ConstTensorView(bias) : ConstTensorView();
+        const auto expected_weights = plain::pack_conv(weight, used_bias, one.geometry);
+        Tensor expected = output_of(*expected_weights, input);
+        const Tensor residual = random_tensor(expected.shape(), DType::kF32, 4);
+        const ConstTensorView used_residual = full ? ConstTensorView(residual) : ConstTensorView();
+        plain::conv({expected_weights.get(), input, used_residual, expected});
+        const auto weights = pack_conv(context, weight, used_bias, one.geometry);
+        EXPECT_LT(largest_error(run(context, *weights, input, used_residual), expected), 5e-6)
+            << describe(context) << " input " << one.input.to_string() << " weight "
+            << one.weight.to_string();
+      }
+    }
+  }
+}
+
+TEST(CpuConv, AddsAResidualThatIsTheOutputItself) {
+  for (const CpuContext& context : contexts(2)) {
+    const Tensor input = random_tensor({2, 9, 11, 20}, DType::kF32, 1);
+    const auto weights =
+        pack_conv(context, random_tensor({70, 20, 3, 3}, DType::kF32, 2, 0.1f), {}, kSame);
+    const Tensor residual = random_tensor({2, 9, 11, 70}, DType::kF32, 3);
+    const Tensor apart = run(context, *weights, input, residual);
+    Tensor in_place = to_f32(residual);
+    conv(context, {weights.get(), input, in_place, in_place});
+    EXPECT_TRUE(same_bits(in_place, apart)) << describe(context);
+  }
+}
+
+TEST(CpuConv, KeepsBitsOnAnyThreadsAndNumberOfFrames) {
+  const Tensor weight = random_tensor({48, 24, 3, 3}, DType::kF32, 1, 0.1f);
+  const Tensor input = random_tensor({3, 20, 31, 24}, DType::kF32, 2);
+  for (const CpuContext& one : contexts(1)) {
+    const auto weights = pack_conv(one, weight, {}, kSame);
+    const Tensor whole = run(one, *weights, input, {});
+    for (const int threads : {2, 3, 16}) {
+      CpuContext context = one;
+      context.threads = threads;
+      EXPECT_TRUE(same_bits(run(context, *weights, input, {}), whole)) << describe(context);
+      Tensor frame({1, 20, 31, 24}, DType::kF32);
+      const ConstTensorView second = ConstTensorView(input).rows(1, 1);
+      std::memcpy(frame.view().data(), second.data(), second.bytes());
+      EXPECT_TRUE(same_bits(run(context, *weights, frame, {}), ConstTensorView(whole).rows(1, 1)))
+          << describe(context);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace engine::cpu
