@@ -1,6 +1,7 @@
 // gRPC as all processes use it: one set of channel options, deadlines on every call, back-pressure on every stream, and one mapping
 // between FarmError and status. The exact code travels in the trailing metadata, since several codes share a status.
 
+import type { Readable } from "node:stream";
 import {
   type CallOptions,
   type ChannelOptions,
@@ -10,15 +11,19 @@ import {
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
+  logVerbosity,
   Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
   type ServiceError,
+  setLogVerbosity,
   type status,
 } from "@grpc/grpc-js";
 import { asFarmError, type ErrorCode, errorCodes, FarmError, isErrorCode } from "./errors.js";
 import { bindError } from "./http.js";
+
+setLogVerbosity(logVerbosity.NONE); // whatever fails comes back as an error, which its caller tells
 
 /** A submission is the largest message: 16 MiB of prompts, and room for its frame. */
 export const messageBytesMax = 17 * 1024 * 1024;
@@ -186,7 +191,7 @@ export function serverStream<Req, Res>(
     const send: Send<Res> = (message) => writeOrWait(call, message, signal);
     handle(call.request, send, { signal }).then(
       () => call.end(),
-      (error: unknown) => call.destroy(asStreamError(error)),
+      (error: unknown) => call.emit("error", asStreamError(error)),
     );
   };
 }
@@ -197,8 +202,7 @@ export function clientStream<Req, Res>(
 ): handleClientStreamingCall<Req, Res> {
   return (call, callback) => {
     const signal = cancelled(call);
-    handle(call as AsyncIterable<Req>, { signal }).then(
-      // a readable stream of objects
+    handle(messagesOf<Req>(call), { signal }).then(
       (response) => callback(null, response),
       (error: unknown) => callback(toStatus(error)),
     );
@@ -216,12 +220,16 @@ export function duplexStream<Req, Res>(
   return (call) => {
     const signal = cancelled(call);
     call.on("error", () => {}); // the reading loop meets it too, and decides
-    handle(call as AsyncIterable<Req>, call, { signal }).then(
-      // a readable stream of objects
+    handle(messagesOf<Req>(call), call, { signal }).then(
       () => call.end(),
-      (error: unknown) => call.destroy(asStreamError(error)),
+      (error: unknown) => call.emit("error", asStreamError(error)),
     );
   };
+}
+
+/** Reads a call to its end without destroying it: the other direction is still in use. */
+function messagesOf<Req>(call: Readable): AsyncIterable<Req> {
+  return call.iterator({ destroyOnReturn: false });
 }
 
 interface Cancellable {
