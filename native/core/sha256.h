@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "core/sha256_blocks.h"
+
 namespace engine {
 
 class Sha256 {
@@ -18,9 +20,9 @@ class Sha256 {
   std::string finish_hex();
 
  private:
-  std::array<uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  std::array<std::byte, 64> block_{};  // bytes that wait for a whole block
+  Sha256State state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  std::array<std::byte, kSha256BlockBytes> block_{};  // bytes that wait for a whole block
   uint64_t total_bytes_ = 0;
 };
 

@@ -1,0 +1,65 @@
+// The pickle machine's operations that weights are written with: the binary ones of protocols 2
+// to 5.
+#pragma once
+
+#include <cstdint>
+
+namespace engine::pickle_opcode {
+
+enum Value : uint8_t {
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kFloat = 'G',
+  kInt4 = 'J',
+  kInt1 = 'K',
+  kInt2 = 'M',
+  kNone = 'N',
+  kPersistentId = 'Q',
+  kReduce = 'R',
+  kString4 = 'T',
+  kString1 = 'U',
+  kUnicode4 = 'X',
+  kAppend = 'a',
+  kBuild = 'b',
+  kGlobal = 'c',
+  kDict = 'd',
+  kEmptyDict = '}',
+  kAppends = 'e',
+  kGet1 = 'h',
+  kGet4 = 'j',
+  kList = 'l',
+  kEmptyList = ']',
+  kPut1 = 'q',
+  kPut4 = 'r',
+  kSetItem = 's',
+  kTuple = 't',
+  kEmptyTuple = ')',
+  kSetItems = 'u',
+  kBytes4 = 'B',
+  kBytes1 = 'C',
+  kProtocol = 0x80,
+  kNewObject = 0x81,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kTrue = 0x88,
+  kFalse = 0x89,
+  kLong1 = 0x8a,
+  kLong4 = 0x8b,
+  kUnicode1 = 0x8c,
+  kUnicode8 = 0x8d,
+  kBytes8 = 0x8e,
+  kEmptySet = 0x8f,
+  kAddItems = 0x90,
+  kFrozenSet = 0x91,
+  kNewObjectWithKeywords = 0x92,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
+  kByteArray8 = 0x96,
+};
+
+}  // namespace engine::pickle_opcode
