@@ -2,21 +2,20 @@
 // missing system library is told the same way everywhere.
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { FarmError } from "../common/errors.js";
+import { packageRoot } from "../common/paths.js";
 import type { NativeAddon } from "./addon-types.js";
 
 const addonVariable = "TOCAFARM_ADDON";
-// From dist/engine/ to the folder that CMake builds into.
-const builtAddon = "../../build/native/bindings/tocafarm.node";
+const builtAddon = "build/native/bindings/tocafarm.node";
 const exportedFunctions = ["versions", "plan", "createEngine", "weightsDigest"] as const;
 
 /** Where the addon is looked for: $TOCAFARM_ADDON, else the build folder of this checkout. */
 export function addonPath(): string {
   const named = process.env[addonVariable];
   if (named !== undefined && named !== "") return resolve(named);
-  return fileURLToPath(new URL(builtAddon, import.meta.url));
+  return join(packageRoot(), builtAddon);
 }
 
 /** The native engine, loaded once a process; throws FAILED_PRECONDITION with the command that helps. */

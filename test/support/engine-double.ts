@@ -1,0 +1,262 @@
+// TEST DOUBLE of the native addon, loaded through TOCAFARM_ADDON by tests of the worker: it draws a
+// moving pattern instead of running a model, so that a clip takes as long as a test wants. It keeps the
+// addon's promises (events in order, back-pressure, cancel) and breaks them on demand: words in the
+// prompt make it fail. Never part of the product.
+import { createHash } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import type {
+  NativeAddon,
+  NativeEngine,
+  NativeEngineInfo,
+  NativeEngineOptions,
+  NativeEvent,
+  NativeModelConfigs,
+  NativeModule,
+  NativeModuleReport,
+  NativePlan,
+  NativePlannedModule,
+  NativeRenderOptions,
+  NativeRenderResult,
+  NativeRequest,
+} from "../../engine/addon-types.js";
+
+/** Milliseconds that a step takes. */
+const stepMs = Number(process.env["TOCAFARM_DOUBLE_STEP_MS"] ?? 2);
+/** "opening": every engine fails to open with INVALID_CHECKPOINT. */
+const fault = process.env["TOCAFARM_DOUBLE_FAULT"] ?? "";
+
+const framesPerGroup = 17;
+const modules: readonly NativeModule[] = ["self_attention", "cross_attention", "mlp"];
+const blocks = ["spatial", "temporal"] as const;
+const weightsBytes = 1000;
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+function depthOf(configs: NativeModelConfigs): number {
+  const config: { depth?: number } = JSON.parse(configs.transformer);
+  return config.depth ?? 1;
+}
+
+export const versions: NativeAddon["versions"] = () => ({
+  engine: "double",
+  onednn: "none",
+  isa: "baseline",
+  bf16Native: false,
+  sentencepiece: false,
+});
+
+/** Every third step refreshes; between, the MLP is partial and the rest reused. */
+function plannedModules(depth: number, step: number, tokens: number): NativePlannedModule[] {
+  const planned: NativePlannedModule[] = [];
+  for (let layer = 0; layer < depth; layer += 1) {
+    for (const block of blocks) {
+      for (const module of modules) {
+        const partial = module === "mlp" ? "partial" : "reuse";
+        const decision = step % 3 === 0 ? "refresh" : partial;
+        const share = { refresh: 1, partial: 0.5, reuse: 0 }[decision];
+        const computed = Math.floor(tokens * share);
+        planned.push({ layer, block, module, decision, tokens: computed, flops: computed * 100 });
+      }
+    }
+  }
+  return planned;
+}
+
+export function plan(configs: NativeModelConfigs, request: NativeRequest): NativePlan {
+  if (request.policy.name !== "none" && request.policy.name !== "toca") {
+    throw coded("INVALID_ARGUMENT", `policy ${request.policy.name} is unknown`);
+  }
+  const latentHeight = Math.floor(request.height / 8);
+  const latentWidth = Math.floor(request.width / 8);
+  const tokensPerFrame = latentHeight * latentWidth;
+  const tokens = tokensPerFrame * request.frames;
+  const depth = depthOf(configs);
+  const steps = Array.from({ length: request.steps }, (_, step) => {
+    const planned = plannedModules(depth, request.policy.name === "none" ? 0 : step, tokens);
+    const flops = planned.reduce((sum, module) => sum + module.flops, 0);
+    return { step, timestep: 1000 - step, refreshPoint: true, flops, modules: planned };
+  });
+  const { prompt, seed, ...rest } = request;
+  return {
+    tokens,
+    tokensPerFrame,
+    latentFrames: request.frames,
+    latentHeight,
+    latentWidth,
+    outputHeight: latentHeight * 8,
+    outputWidth: latentWidth * 8,
+    flopsNone: request.steps * depth * 6 * tokens * 100,
+    flops: steps.reduce((sum, step) => sum + step.flops, 0),
+    cacheBytes: tokens,
+    // A text-free way to ask for more memory than there is: a guidance that nobody uses.
+    peakBytes: request.guidance === 999 ? 2 ** 50 : weightsBytes + tokens,
+    steps,
+    warnings: [],
+    digest: createHash("sha256").update(JSON.stringify(rest)).digest("hex"),
+  };
+}
+
+export async function weightsDigest(model: string): Promise<string> {
+  return createHash("sha256")
+    .update(model.split("/").at(-1) ?? "")
+    .digest("hex");
+}
+
+export async function createEngine(options: NativeEngineOptions): Promise<NativeEngine> {
+  if (fault === "opening") throw coded("INVALID_CHECKPOINT", "the weights are damaged");
+  return new EngineDouble({
+    kind: `double ${options.dtype}`,
+    deviceName: "test double",
+    memoryBytes: 2 ** 30,
+    weightsDigest: await weightsDigest(options.model),
+    weightsBytes,
+    loadSeconds: 0.001,
+    notes: [],
+  });
+}
+
+class EngineDouble implements NativeEngine {
+  readonly #info: NativeEngineInfo;
+  #cancelled = false;
+  #groupsOut = 0;
+  #onRelease: (() => void) | undefined;
+
+  constructor(info: NativeEngineInfo) {
+    this.#info = info;
+  }
+
+  info(): NativeEngineInfo {
+    return this.#info;
+  }
+
+  async render(
+    options: NativeRenderOptions,
+    onEvent: (event: NativeEvent) => void,
+  ): Promise<NativeRenderResult> {
+    const { request } = options;
+    this.#cancelled = false;
+    this.#groupsOut = 0;
+    if (request.prompt.includes("outofmemory")) throw coded("OUT_OF_MEMORY", "no room for that");
+    onEvent({ type: "stage", stage: "text_encode", seconds: 0.001 });
+    for (let step = 0; step < request.steps; step += 1) {
+      await this.#pause(request.prompt);
+      if (request.prompt.includes("losedevice") && step === 2) {
+        throw coded("DEVICE_LOST", "the device fell off the bus");
+      }
+      onEvent(stepEvent(request, step, options.traceIndices));
+    }
+    onEvent({ type: "stage", stage: "denoise", seconds: (request.steps * stepMs) / 1000 });
+    if (options.saveLatent !== null) writeFileSync(options.saveLatent, `latent ${request.seed}`);
+    const size = await this.#decode(request, onEvent);
+    onEvent({ type: "stage", stage: "decode", seconds: 0.001 });
+    return { seconds: 1, frames: request.frames, ...size, peakBytes: 1000 };
+  }
+
+  releaseFrames(): void {
+    this.#groupsOut -= 1;
+    this.#onRelease?.();
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#onRelease?.();
+  }
+
+  async close(): Promise<void> {
+    this.cancel();
+  }
+
+  async #decode(request: NativeRequest, onEvent: (event: NativeEvent) => void) {
+    const height = Math.floor(request.height / 8) * 8;
+    const width = Math.floor(request.width / 8) * 8;
+    for (let first = 0; first < request.frames; first += framesPerGroup) {
+      while (this.#groupsOut >= 2 && !this.#cancelled) {
+        await new Promise<void>((resolve) => {
+          this.#onRelease = resolve;
+        });
+      }
+      this.#throwIfCancelled(request.prompt);
+      const count = Math.min(framesPerGroup, request.frames - first);
+      const rgb = pattern({ first, count, height, width, seed: Number(request.seed % 251n) });
+      this.#groupsOut += 1;
+      onEvent({ type: "frames", first, count, height, width, rgb });
+    }
+    return { height, width };
+  }
+
+  async #pause(prompt: string): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, stepMs));
+    this.#throwIfCancelled(prompt);
+  }
+
+  #throwIfCancelled(prompt: string): void {
+    if (this.#cancelled && !prompt.includes("deaf")) throw coded("CANCELLED", "cancelled");
+  }
+}
+
+function stepEvent(request: NativeRequest, step: number, withIndices: boolean): NativeEvent {
+  const tokens = Math.floor(request.height / 8) * Math.floor(request.width / 8) * request.frames;
+  const depth = Number(process.env["TOCAFARM_DOUBLE_DEPTH"] ?? 6);
+  const turn = request.policy.name === "none" ? 0 : step;
+  const reports = plannedModules(depth, turn, tokens).map((planned): NativeModuleReport => {
+    const { layer, block, module, decision, flops } = planned;
+    const indices =
+      withIndices && decision === "partial"
+        ? [
+            [0, 1],
+            [0, 1],
+          ]
+        : null;
+    const tokensComputed = 2 * planned.tokens;
+    const tokensReused = 2 * tokens - tokensComputed;
+    const seconds = stepMs / 1000 / 36;
+    return {
+      layer,
+      block,
+      module,
+      decision,
+      tokensComputed,
+      tokensReused,
+      seconds,
+      flops,
+      indices,
+    };
+  });
+  return {
+    type: "step",
+    step,
+    steps: request.steps,
+    timestep: 1000 - step,
+    seconds: stepMs / 1000,
+    flops: reports.reduce((sum, report) => sum + report.flops, 0),
+    flopsNone: depth * 6 * tokens * 100,
+    modules: reports,
+  };
+}
+
+interface PatternOptions {
+  readonly first: number;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+  readonly seed: number;
+}
+
+/** Stripes that move a pixel a frame. */
+function pattern({ first, count, height, width, seed }: PatternOptions): Uint8Array {
+  const rgb = new Uint8Array(count * height * width * 3);
+  let at = 0;
+  for (let frame = first; frame < first + count; frame += 1) {
+    for (let y = 0; y < height; y += 1) {
+      for (let x = 0; x < width; x += 1) {
+        rgb[at] = (x + frame + seed) % 256;
+        rgb[at + 1] = (y * 2 + seed) % 256;
+        rgb[at + 2] = (x + y + frame * 3) % 256;
+        at += 3;
+      }
+    }
+  }
+  return rgb;
+}

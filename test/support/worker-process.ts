@@ -1,0 +1,133 @@
+// A real worker process on the engine's test double, with folders of its own, for integration tests.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { packageRoot } from "../../common/paths.js";
+
+const workerProgram = fileURLToPath(new URL("../../worker/main.js", import.meta.url));
+const double = fileURLToPath(new URL("./engine-double.js", import.meta.url));
+
+export interface WorkerProcessOptions {
+  readonly coordinator: string;
+  readonly flags?: readonly string[];
+  readonly stepMs?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Folders of an earlier worker. */
+  readonly folder?: string;
+}
+
+export interface WorkerProcess {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly dataFolder: string;
+  readonly artifactsFolder: string;
+  /** Log lines, parsed as far as they are JSON. */
+  readonly log: unknown[];
+  /** HOST:PORT of its HTTP service, once it serves. */
+  http(): Promise<string>;
+  /** Exit code, or the signal's name. */
+  ended(): Promise<number | string>;
+}
+
+/** Starts a worker that is killed, with what it started, when the test ends. */
+export async function startWorkerProcess(
+  t: TestContext,
+  { coordinator, flags = [], stepMs = 2, env = {}, folder }: WorkerProcessOptions,
+): Promise<WorkerProcess> {
+  const home = folder ?? (await mkdtemp(join(tmpdir(), "tocafarm-worker-")));
+  const [dataFolder, artifactsFolder] = [join(home, "data"), join(home, "artifacts")];
+  const command = [
+    ...[workerProgram, "--coordinator", coordinator, "--model", join(packageRoot(), "models/demo")],
+    ...["--data", dataFolder, "--artifacts", artifactsFolder, "--id", "tester", ...flags],
+  ];
+  const child = spawn(process.execPath, command, {
+    stdio: ["ignore", "inherit", "pipe"],
+    env: {
+      ...process.env,
+      TOCAFARM_ADDON: double,
+      TOCAFARM_DOUBLE_STEP_MS: String(stepMs),
+      ...env,
+    },
+  });
+  const log: unknown[] = [];
+  const lines = createInterface({ input: child.stderr });
+  lines.on("line", (line) => log.push(parsed(line)));
+  const exit = once(child, "exit");
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await exit;
+    if (folder === undefined) await rm(home, { recursive: true, force: true });
+  });
+  return {
+    child,
+    pid: child.pid ?? 0,
+    dataFolder,
+    artifactsFolder,
+    log,
+    http: () => servingAddress(log, lines),
+    ended: async () => {
+      const [code, signal]: unknown[] = await exit;
+      return typeof code === "number" ? code : String(signal);
+    },
+  };
+}
+
+/** Process ids of everything that descends from a process, itself not included. */
+export async function descendants(pid: number): Promise<readonly number[]> {
+  const parents = new Map<number, number>();
+  for (const name of await readdir("/proc")) {
+    const stat =
+      /^\d+$/.test(name) && (await readFile(`/proc/${name}/stat`, "utf8").catch(() => ""));
+    if (!stat) continue;
+    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state !== "Z") parents.set(Number(name), Number(parent));
+  }
+  const found: number[] = [];
+  for (const [child] of parents) {
+    for (let up = parents.get(child); up !== undefined; up = parents.get(up)) {
+      if (up === pid) found.push(child);
+    }
+  }
+  return found;
+}
+
+/** Whether the process exists and is no zombie. */
+export async function isAlive(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return stat !== "" && stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z";
+}
+
+/** Waits until `condition` holds; throws after the limit. */
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  { limitMs, what }: { readonly limitMs: number; readonly what: string },
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return line;
+  }
+}
+
+async function servingAddress(log: unknown[], lines: NodeJS.EventEmitter): Promise<string> {
+  for (;;) {
+    for (const entry of log) {
+      if (typeof entry !== "object" || entry === null || !("http" in entry)) continue;
+      return String(entry.http);
+    }
+    await once(lines, "line");
+  }
+}

@@ -1,0 +1,224 @@
+// One clip in an engine process: cleans the prompt, checks the memory, runs the engine and pipes its
+// frames into FFmpeg with back-pressure, while profile and trace are gathered. Everything is written
+// into the attempt's own folder; the media file gets its name only when it is whole.
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { monotonicClock } from "../common/clock.js";
+import { asFarmError, FarmError } from "../common/errors.js";
+import type { Engine, EngineEvent } from "../engine/engine.js";
+import { makePlan, type Plan } from "../engine/plan.js";
+import { appendScores, cleanPrompt } from "../engine/prompt.js";
+import { Encoder } from "./encoder.js";
+import type {
+  DeviceSettings,
+  EngineStage,
+  FromEngine,
+  RenderJob,
+  RenderOutput,
+} from "./engine-messages.js";
+import { availableBytes, checkMemory } from "./memory.js";
+import { Profile, type StepEvent, TraceFile } from "./profile.js";
+import { StepSums } from "./step-sums.js";
+
+// Four messages a second are smooth to the eye and nothing to the agent.
+const stepsMessageGapMs = 250;
+const profileName = "profile.json";
+const traceName = "trace.jsonl";
+const latentName = "latent.safetensors";
+
+const nextStage = { text_encode: "denoise", denoise: "decode", decode: "encode" } as const;
+
+export interface ClipRenderOptions {
+  readonly engine: Engine;
+  /** As announced: of the engine and the encoder. */
+  readonly kind: string;
+  readonly settings: DeviceSettings;
+  readonly job: RenderJob;
+  readonly emit: (message: FromEngine) => void;
+}
+
+export class ClipRender {
+  readonly #engine: Engine;
+  readonly #kind: string;
+  readonly #settings: DeviceSettings;
+  readonly #job: RenderJob;
+  readonly #emit: (message: FromEngine) => void;
+  readonly #profile = new Profile();
+  readonly #sums = new StepSums();
+  readonly #media: string;
+  #trace: TraceFile | undefined;
+  #encoder: Encoder | undefined;
+  #written: Promise<void> = Promise.resolve();
+  #failure: FarmError | undefined;
+  #saidStepsAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor({ engine, kind, settings, job, emit }: ClipRenderOptions) {
+    this.#engine = engine;
+    this.#kind = kind;
+    this.#settings = settings;
+    this.#job = job;
+    this.#emit = emit;
+    this.#media = job.plan.frames === 1 ? "image.png" : "video.mp4";
+  }
+
+  /** Renders; throws the engine's or encoder's FarmError, CANCELLED after cancel. FFmpeg is gone then. */
+  async run(): Promise<RenderOutput> {
+    try {
+      return await this.#run();
+    } catch (thrown) {
+      throw this.#failure ?? asFarmError(thrown);
+    } finally {
+      this.#trace?.close();
+      await this.#encoder?.kill();
+    }
+  }
+
+  /** Stops the engine within a block, and the encoder at once. */
+  cancel(): void {
+    this.#fail(new FarmError("CANCELLED", "the render was cancelled"));
+  }
+
+  async #run(): Promise<RenderOutput> {
+    const job = this.#job;
+    const cleanedPrompt = this.#cleanedPrompt();
+    const plan = makePlan(job.model.configs, job.plan, this.#settings.dtype);
+    await this.#checkMemory(plan);
+    if (job.trace !== "none") this.#trace = new TraceFile(join(job.folder, traceName));
+    this.#throwIfFailed();
+    this.#emit({ type: "stage", stage: "text_encode" });
+    const result = await this.#engine.render(
+      {
+        request: { ...job.plan, prompt: cleanedPrompt, seed: job.seed },
+        initialLatentPath: job.initialLatentPath,
+        saveLatentPath: job.saveLatent ? join(job.folder, latentName) : null,
+        traceIndices: job.trace === "indices",
+      },
+      (event) => this.#onEvent(event),
+    );
+    await this.#finishMedia();
+    await this.#writeProfile();
+    return {
+      media: this.#media,
+      others: this.#others(),
+      frames: result.frames,
+      height: result.height,
+      width: result.width,
+      cleanedPrompt,
+      planDigest: plan.digest,
+      weightsDigest: this.#engine.info.weightsDigest,
+      kind: this.#kind,
+    };
+  }
+
+  #cleanedPrompt(): string {
+    const cleaned = cleanPrompt(appendScores(this.#job.prompt, this.#job.scores));
+    if (cleaned !== "") return cleaned;
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `nothing is left of the prompt ${JSON.stringify(this.#job.prompt.slice(0, 80))} ` +
+        "after cleaning: say in words what the clip shall show",
+    );
+  }
+
+  async #checkMemory(plan: Plan): Promise<void> {
+    const what = `a render of ${this.#job.plan.frames} frames at ${plan.outputHeight}x${plan.outputWidth}`;
+    const { memoryBytes, weightsBytes } = this.#engine.info;
+    if (this.#settings.device !== "cpu") {
+      checkMemory(plan.peakBytes, memoryBytes, what);
+      return;
+    }
+    const stillNeeded = Math.max(0, plan.peakBytes - weightsBytes);
+    checkMemory(stillNeeded, await availableBytes(), `${what} beside the loaded weights`);
+  }
+
+  /** What goes wrong here ends the render: nothing may be thrown into the addon. */
+  #onEvent(event: EngineEvent): void {
+    try {
+      if (event.type === "step") this.#onStep(event);
+      else if (event.type === "stage") this.#onStageEnded(event.stage, event.seconds);
+      else this.#onFrames(event);
+    } catch (thrown) {
+      this.#fail(asFarmError(thrown));
+    }
+  }
+
+  #onStep(event: StepEvent): void {
+    this.#profile.add(event);
+    this.#trace?.add(event);
+    this.#sums.add(event);
+    if (monotonicClock.now() - this.#saidStepsAtMs >= stepsMessageGapMs) this.#saySteps();
+  }
+
+  #saySteps(): void {
+    const message = this.#sums.take();
+    if (message === undefined) return;
+    this.#saidStepsAtMs = monotonicClock.now();
+    this.#emit(message);
+  }
+
+  #onStageEnded(stage: keyof typeof nextStage, seconds: number): void {
+    this.#saySteps();
+    this.#emit({ type: "stage_ended", stage, seconds });
+    this.#emit({ type: "stage", stage: nextStage[stage] });
+  }
+
+  #onFrames({ rgb, height, width }: Extract<EngineEvent, { type: "frames" }>): void {
+    if (this.#failure !== undefined) return;
+    const { plan, saveFps } = this.#job;
+    this.#encoder ??= new Encoder({
+      path: this.#partPath(),
+      frames: plan.frames,
+      height,
+      width,
+      fps: saveFps,
+    });
+    const taken = this.#encoder.write(rgb).then(
+      () => this.#engine.releaseFrames(),
+      (thrown) => this.#fail(asFarmError(thrown)),
+    );
+    const before = this.#written;
+    this.#written = before.then(() => taken);
+  }
+
+  async #finishMedia(): Promise<void> {
+    const beganMs = monotonicClock.now();
+    await this.#written;
+    this.#throwIfFailed();
+    if (this.#encoder === undefined) throw new FarmError("INTERNAL", "the engine gave no frames");
+    await this.#encoder.finish();
+    this.#throwIfFailed();
+    await rename(this.#partPath(), join(this.#job.folder, this.#media));
+    const seconds = (monotonicClock.now() - beganMs) / 1000;
+    this.#emit({ type: "stage_ended", stage: "encode" satisfies EngineStage, seconds });
+  }
+
+  async #writeProfile(): Promise<void> {
+    const { model, plan, folder } = this.#job;
+    const text = this.#profile.text({ model: model.name, policy: plan.policy.name });
+    await writeFile(join(folder, profileName), text);
+  }
+
+  #others(): readonly string[] {
+    const { saveLatent, trace } = this.#job;
+    return [
+      profileName,
+      ...(saveLatent ? [latentName] : []),
+      ...(trace === "none" ? [] : [traceName]),
+    ];
+  }
+
+  /** The first failure counts: what follows from stopping engine and encoder is no news. */
+  #fail(error: FarmError): void {
+    this.#failure ??= error;
+    this.#engine.cancel();
+    void this.#encoder?.kill();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #partPath(): string {
+    return join(this.#job.folder, `${this.#media}.part`);
+  }
+}

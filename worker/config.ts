@@ -1,0 +1,115 @@
+// The worker's command line.
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { type FlagTable, type FlagValues, parseFlags } from "../common/config.js";
+import { FarmError } from "../common/errors.js";
+import { defaultLogLevel, logLevels } from "../common/log.js";
+import { defaultDataFolder } from "../common/paths.js";
+import { checkDevice } from "../engine/engine.js";
+import type { Dtype } from "../engine/plan.js";
+
+export const workerFlags = {
+  coordinator: {
+    type: "address",
+    required: true,
+    env: "TOCAFARM_COORDINATOR",
+    help: "where the coordinator's gRPC service is",
+  },
+  model: { type: "strings", value: "DIR", help: "a model folder to render with; may be repeated" },
+  data: { type: "string", required: true, value: "DIR", help: "a folder of this worker alone" },
+  device: { type: "strings", value: "cpu|cuda:N", help: "a device to use, may be repeated [cpu]" },
+  threads: {
+    type: "integer",
+    min: 0,
+    max: 1024,
+    default: 0,
+    help: "threads of each engine on the CPU, 0 = all cores",
+  },
+  dtype: { type: "choice", choices: ["fp32", "bf16"], default: "fp32", help: "of the engine" },
+  artifacts: {
+    type: "string",
+    value: "DIR",
+    help: "the artifact folder, the same as the coordinator's [artifacts in the default data folder]",
+  },
+  http: { type: "address", default: "127.0.0.1:0", help: "where to serve /metrics" },
+  id: { type: "string", value: "NAME", help: "unique in the farm [host name and data folder]" },
+  "grace-seconds": {
+    type: "integer",
+    min: 0,
+    max: 86_400,
+    default: 30,
+    help: "how long running clips may go on after SIGTERM",
+  },
+  "log-level": {
+    type: "choice",
+    choices: logLevels,
+    default: defaultLogLevel,
+    env: "TOCAFARM_LOG",
+    help: "least level that is logged",
+  },
+} as const satisfies FlagTable;
+
+export interface WorkerConfig {
+  readonly coordinator: string;
+  readonly modelFolders: readonly string[];
+  readonly dataFolder: string;
+  readonly devices: readonly string[];
+  readonly threads: number;
+  readonly dtype: Dtype;
+  readonly artifactsFolder: string;
+  readonly http: string;
+  /** Undefined = made from host name and data folder. */
+  readonly id: string | undefined;
+  readonly graceMs: number;
+  readonly logLevel: (typeof logLevels)[number];
+}
+
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/** Throws INVALID_ARGUMENT, naming the flag. */
+export function workerConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): WorkerConfig {
+  const flags = parseFlags(workerFlags, argv, env);
+  if (flags.model.length === 0) {
+    throw new FarmError("INVALID_ARGUMENT", "--model is required: give a model folder");
+  }
+  if (flags.id !== undefined && !idPattern.test(flags.id)) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `--id is ${JSON.stringify(flags.id)}; up to 100 letters, digits, ".", "_", "-" are allowed`,
+    );
+  }
+  return {
+    coordinator: flags.coordinator,
+    modelFolders: flags.model,
+    dataFolder: flags.data,
+    devices: devicesOf(flags),
+    threads: flags.threads,
+    dtype: flags.dtype,
+    artifactsFolder: flags.artifacts ?? join(defaultDataFolder(env), "artifacts"),
+    http: flags.http,
+    id: flags.id,
+    graceMs: flags["grace-seconds"] * 1000,
+    logLevel: flags["log-level"],
+  };
+}
+
+/** A name that is stable over restarts on the same data folder. */
+export function defaultWorkerId(token: string): string {
+  const host = hostname()
+    .replaceAll(/[^A-Za-z0-9._-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "");
+  return `${host.slice(0, 80) || "worker"}-${token}`;
+}
+
+function devicesOf({ device }: FlagValues<typeof workerFlags>): readonly string[] {
+  const devices = device.length === 0 ? ["cpu"] : device;
+  for (const name of devices) checkDevice(name);
+  const twice = devices.find((name, index) => devices.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new FarmError("INVALID_ARGUMENT", `--device ${twice} is given twice; give it once`);
+  }
+  return devices;
+}

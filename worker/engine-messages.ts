@@ -1,0 +1,112 @@
+// What agent and engine process say to each other over the IPC channel: small messages only. Frames go
+// into FFmpeg, files lie in the attempt's folder, and step reports are summed before they travel.
+import type { ErrorCode } from "../common/errors.js";
+import type { Block, EngineInfo, EngineVersions, Module } from "../engine/engine.js";
+import type { Dtype, ModelConfigs, PlanRequest } from "../engine/plan.js";
+import type { PromptScores } from "../engine/prompt.js";
+
+/** A model folder, as an engine process needs to know it. */
+export interface ModelRef {
+  readonly name: string;
+  readonly path: string;
+  readonly configs: ModelConfigs;
+}
+
+/** How an engine is made. */
+export interface DeviceSettings {
+  /** "cpu" or "cuda:N". */
+  readonly device: string;
+  readonly dtype: Dtype;
+  /** 0 = all cores that the process may use. */
+  readonly threads: number;
+}
+
+export type TraceLevel = "none" | "modules" | "indices";
+
+/** One clip for an engine process. */
+export interface RenderJob {
+  readonly model: ModelRef;
+  readonly plan: PlanRequest;
+  /** As submitted: the engine process appends the scores and cleans. */
+  readonly prompt: string;
+  readonly scores: PromptScores;
+  readonly seed: bigint;
+  /** Frames a second of the written file. */
+  readonly saveFps: number;
+  readonly initialLatentPath: string | null;
+  readonly saveLatent: boolean;
+  readonly trace: TraceLevel;
+  /** The attempt's own folder; it exists and is empty. */
+  readonly folder: string;
+}
+
+/** From the agent. `open` is always first. */
+export type ToEngine =
+  | { readonly type: "open"; readonly settings: DeviceSettings; readonly model: ModelRef }
+  | { readonly type: "render"; readonly job: RenderJob }
+  | { readonly type: "cancel" };
+
+/** Stages of a clip in an engine process, in order; the agent adds "upload". */
+export type EngineStage = "load" | "text_encode" | "denoise" | "decode" | "encode";
+
+/** What one module of one layer did since the last message. */
+export interface ModuleDelta {
+  readonly layer: number;
+  readonly block: Block;
+  readonly module: Module;
+  readonly calls: number;
+  readonly tokensComputed: number;
+  readonly tokensReused: number;
+  readonly seconds: number;
+  readonly flops: number;
+}
+
+/** A few steps, summed. */
+export interface StepsMessage {
+  readonly type: "steps";
+  /** Steps done. */
+  readonly step: number;
+  readonly steps: number;
+  /** Of each step since the last message. */
+  readonly stepSeconds: readonly number[];
+  readonly flops: number;
+  readonly flopsNone: number;
+  readonly modules: readonly ModuleDelta[];
+}
+
+/** The file that the encoder wrote, and the smaller ones beside it, by name in the attempt's folder. */
+export interface RenderOutput {
+  /** "video.mp4" or "image.png". */
+  readonly media: string;
+  /** Beside the media, in the order in which they are reported: profile, latent, trace. */
+  readonly others: readonly string[];
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly cleanedPrompt: string;
+  readonly planDigest: string;
+  readonly weightsDigest: string;
+  readonly kind: string;
+}
+
+export interface FailedMessage {
+  readonly type: "failed";
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** False: the process ends by itself, its engine is lost. */
+  readonly engineUsable: boolean;
+}
+
+/** From the engine process. */
+export type FromEngine =
+  | { readonly type: "opened"; readonly info: EngineInfo; readonly versions: ProgramVersions }
+  | { readonly type: "stage"; readonly stage: EngineStage }
+  | { readonly type: "stage_ended"; readonly stage: EngineStage; readonly seconds: number }
+  | StepsMessage
+  | { readonly type: "done"; readonly output: RenderOutput }
+  | FailedMessage;
+
+/** What decides the bits of a clip beside the request. */
+export interface ProgramVersions extends EngineVersions {
+  readonly ffmpeg: string;
+}
