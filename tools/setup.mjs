@@ -1,0 +1,144 @@
+// Makes a machine ready to build and run: system packages, npm packages, nats-server. It looks at
+// what is there rather than at what an earlier run did, so a second run changes nothing and takes a
+// fraction of a second.
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { inRoot, mustRun, outputOf, runTool, say, ToolError } from "./steps.mjs";
+
+// Debian 12 and Ubuntu 22.04 or later have them all under these names.
+const systemPackages = [
+  "clang-format",
+  "cmake",
+  "ffmpeg",
+  "g++",
+  "libdnnl-dev",
+  "libgtest-dev",
+  "libsentencepiece-dev",
+  "ninja-build",
+  "nlohmann-json3-dev",
+  "util-linux",
+];
+const nodeMajorMin = 20;
+
+/** Does what is missing and says so; throws ToolError with the remedy where it cannot. */
+export async function setUp() {
+  checkPlatform();
+  await installSystemPackages();
+  await installNpmPackages();
+  await installNatsServer();
+}
+
+function checkPlatform() {
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    throw new ToolError(
+      `this is ${process.platform}-${process.arch}; tocafarm runs on Linux x86-64 only`,
+    );
+  }
+  if (Number(process.versions.node.split(".")[0]) < nodeMajorMin) {
+    throw new ToolError(
+      `Node is ${process.versions.node}, ${nodeMajorMin} or later is needed: https://nodejs.org`,
+    );
+  }
+}
+
+async function installSystemPackages() {
+  const missing = missingSystemPackages();
+  if (missing.length === 0) return;
+  const list = missing.join(" ");
+  if (outputOf("apt-get", ["--version"]) === null) {
+    throw new ToolError(
+      `these Debian packages, or what your system calls them, are needed: ${list}`,
+    );
+  }
+  const install = `apt-get install --no-install-recommends ${list}`;
+  if (process.getuid?.() !== 0) {
+    throw new ToolError(`packages are missing; run: sudo apt-get update && sudo ${install}`);
+  }
+  say(`installing system packages: ${list}`);
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  await mustRun("apt-get", ["update", "-q"], { quiet: true, env });
+  const args = ["install", "-q", "-y", "--no-install-recommends", ...missing];
+  await mustRun("apt-get", args, { quiet: true, env });
+}
+
+/** Without dpkg nothing is known: then the commands and headers themselves are looked for. */
+function missingSystemPackages() {
+  if (outputOf("dpkg", ["--version"]) === null) {
+    return systemPackages.filter((name) => !witnesses(name).some((file) => existsSync(file)));
+  }
+  // dpkg fails when one name is unknown to it, so each is asked on its own.
+  return systemPackages.filter(
+    (name) => !outputOf("dpkg", ["-s", name])?.includes("Status: install ok installed"),
+  );
+}
+
+const witnessOf = {
+  "clang-format": "bin/clang-format",
+  cmake: "bin/cmake",
+  ffmpeg: "bin/ffmpeg",
+  "g++": "bin/g++",
+  "libdnnl-dev": "include/oneapi/dnnl/dnnl.hpp",
+  "libgtest-dev": "include/gtest/gtest.h",
+  "libsentencepiece-dev": "include/sentencepiece_processor.h",
+  "ninja-build": "bin/ninja",
+  "nlohmann-json3-dev": "include/nlohmann/json.hpp",
+  "util-linux": "bin/setpriv",
+};
+
+function witnesses(name) {
+  return ["/usr", "/usr/local"].map((prefix) => path.join(prefix, witnessOf[name]));
+}
+
+async function installNpmPackages() {
+  if (npmPackagesMatch()) return;
+  say("installing npm packages: npm ci");
+  await mustRun("npm", ["ci", "--no-audit", "--no-fund"], { quiet: true });
+}
+
+/**
+ * Whether node_modules holds just what package-lock.json names (less what is for other platforms).
+ */
+function npmPackagesMatch() {
+  const installedFile = inRoot("node_modules", ".package-lock.json");
+  if (!existsSync(installedFile)) return false;
+  const wanted = lockedPackages(inRoot("package-lock.json"));
+  const installed = lockedPackages(installedFile);
+  const namesRight = Object.entries(wanted).every(
+    ([name, { version, optional }]) =>
+      name === "" || installed[name]?.version === version || (optional && !installed[name]),
+  );
+  return namesRight && Object.keys(installed).every((name) => wanted[name] !== undefined);
+}
+
+function lockedPackages(file) {
+  return JSON.parse(readFileSync(file, "utf8")).packages;
+}
+
+async function installNatsServer() {
+  const { natsServer: version } = JSON.parse(
+    readFileSync(inRoot("tools", "versions.json"), "utf8"),
+  );
+  const folder = inRoot(".tools", "bin");
+  const installed = outputOf(path.join(folder, "nats-server"), ["--version"]);
+  if (installed?.trim().endsWith(` ${version}`)) return;
+  const go = [outputOf("go", ["version"]) && "go", "/usr/local/go/bin/go"].find(
+    (candidate) => candidate && outputOf(candidate, ["version"]) !== null,
+  );
+  if (go === undefined) {
+    throw new ToolError(
+      `Go is needed to build nats-server ${version}: https://go.dev/dl, or Debian's golang-go; ` +
+        `or put that nats-server into ${folder}`,
+    );
+  }
+  say(`building nats-server ${version}: go install (about a minute)`);
+  const source = `github.com/nats-io/nats-server/v2@${version}`;
+  await mustRun(go, ["install", source], { quiet: true, env: { GOBIN: folder } });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await runTool(async () => {
+    await setUp();
+    console.log("set-up is complete; next: npm run demo, or npm test");
+  });
+}
