@@ -86,7 +86,8 @@ export class Supervisor {
 
   /** Whether a clip may be given to it. */
   get idle(): boolean {
-    return this.#status === "ready" && this.#clip === undefined && this.#ending === undefined;
+    const unoccupied = this.#clip === undefined && this.#ending === undefined;
+    return this.#status === "ready" && unoccupied && !this.#stopped;
   }
 
   /** Of the model that was loaded at the last start; undefined before the first one succeeded. */
