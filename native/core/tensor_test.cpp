@@ -6,6 +6,14 @@
 #include "core/quote.h"
 #include "core/test_support.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+// An allocation that cannot be must fail here as it does without the sanitizer.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+#endif
+
 namespace engine {
 namespace {
 

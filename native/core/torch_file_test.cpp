@@ -1,5 +1,7 @@
 // Files that torch.save wrote (testdata/README.md), and pickles by hand that describe tensors which
 // cannot be.
+#include <array>
+
 #include "core/checkpoint.h"
 #include "core/test_support.h"
 #include "core/torch_containers.h"
@@ -94,16 +96,15 @@ TEST_P(PlainTorchFileTest, RefusesEveryCut) {
 TEST_P(PlainTorchFileTest, SurvivesEveryFlippedByte) {
   const std::string whole = fixture_bytes(GetParam());
   size_t refused = 0;
+  constexpr std::array<int, 3> kFlips{0x01, 0x80, 0xff};
   for (size_t at = 0; at < whole.size(); ++at) {
-    for (const int flip : {0x01, 0x80, 0xff}) {
-      std::string damaged = whole;
-      damaged[at] = static_cast<char>(damaged[at] ^ flip);
-      try {
-        read_all(damaged);
-      } catch (const Error& error) {
-        ASSERT_NE(error.code(), ErrorCode::kInternal) << error.what();
-        ++refused;
-      }
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ kFlips[at % kFlips.size()]);
+    try {
+      read_all(damaged);
+    } catch (const Error& error) {
+      ASSERT_NE(error.code(), ErrorCode::kInternal) << error.what();
+      ++refused;
     }
   }
   EXPECT_GT(refused, whole.size() / 10);
