@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -151,4 +152,27 @@ test("a delete that removes the empty folder does not disturb a put beside it", 
     assert.equal(await textOf(store.get("a/b/d")), "2");
     await store.delete("a/b/d");
   }
+});
+
+test("a full disk is told with path and remedy, and no part is left", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "tocafarm-full-"));
+  t.after(async () => {
+    spawnSync("umount", [folder]);
+    await rm(folder, { recursive: true, force: true });
+  });
+  const tmpfs = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", folder];
+  if (spawnSync("mount", tmpfs).status !== 0) {
+    t.skip("only root can mount a small file system");
+    return;
+  }
+  const store = await openFolderStore(join(folder, "artifacts"));
+  const full = { code: "IO", message: /blobs\/x: the disk is full: free some space/ };
+  await assert.rejects(store.put("blobs/x", Buffer.alloc(2 ** 20)), full);
+  const file = await mkdtemp(join(tmpdir(), "tocafarm-file-"));
+  t.after(() => rm(file, { recursive: true, force: true }));
+  await writeFile(join(file, "video.mp4"), Buffer.alloc(2 ** 20));
+  await assert.rejects(store.putFile("blobs/x", join(file, "video.mp4")), full);
+  assert.ok(existsSync(join(file, "video.mp4")), "the file is still where it was");
+  assert.deepEqual(await everything(join(folder, "artifacts")), ["blobs"]);
+  await store.put("blobs/y", Buffer.from("small"));
 });

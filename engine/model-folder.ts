@@ -77,7 +77,7 @@ const defaultFields: { readonly [Field in keyof ModelDefaults]-?: readonly [numb
   frames: [1, requestBounds.framesMax],
   height: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
   width: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
-  fps: [Number.MIN_VALUE, requestBounds.fpsMax],
+  fps: [requestBounds.fpsMin, requestBounds.fpsMax],
   steps: [1, requestBounds.stepsMax],
   guidance: [0, requestBounds.guidanceMax],
 };
@@ -107,8 +107,9 @@ function checkedDefault(path: string, field: string, value: unknown): number {
     value <= max &&
     (!whole || Number.isInteger(value));
   if (!right) {
-    const kind = whole ? `a whole number from ${min} to ${max}` : `a number up to ${max}`;
-    throw damaged(path, `has ${field} = ${JSON.stringify(value)}; it must be ${kind}`);
+    const kind = whole ? "a whole number" : "a number";
+    const said = `${field} = ${JSON.stringify(value)}`;
+    throw damaged(path, `has ${said}; it must be ${kind} from ${min} to ${max}`);
   }
   return value;
 }

@@ -24,12 +24,13 @@ export interface RenderRequest extends PlanRequest {
   readonly seed: bigint;
 }
 
-/** The bounds of native/include/engine/request.h, and those that only text and floats need. */
+/** The bounds of native/include/engine/request.h and native/pipeline/request_check.cpp. */
 export const requestBounds = {
   framesMax: 4096,
-  sidePixelsMin: 8,
+  sidePixelsMin: 16, // one patch of 2 x 2 latents
   sidePixelsMax: 8192,
   stepsMax: 1000,
+  fpsMin: 1,
   fpsMax: 1000,
   guidanceMax: 1000,
   // A T5 encoder sees 300 tokens at most; this is what a person could mean, with room.
@@ -77,17 +78,13 @@ export function checkSeed(seed: bigint): void {
 }
 
 function checkPlanRequest(request: PlanRequest): void {
-  const { sidePixelsMin, sidePixelsMax, framesMax, stepsMax, fpsMax, guidanceMax } = requestBounds;
+  const { sidePixelsMin, sidePixelsMax, framesMax, stepsMax } = requestBounds;
   checkInteger("frames", request.frames, 1, framesMax);
   checkInteger("height", request.height, sidePixelsMin, sidePixelsMax);
   checkInteger("width", request.width, sidePixelsMin, sidePixelsMax);
   checkInteger("steps", request.steps, 1, stepsMax);
-  if (!(request.fps > 0 && request.fps <= fpsMax)) {
-    throw invalid(`fps is ${request.fps}, allowed is more than 0 and at most ${fpsMax}`);
-  }
-  if (!(request.guidance >= 0 && request.guidance <= guidanceMax)) {
-    throw invalid(`guidance is ${request.guidance}, allowed is 0 to ${guidanceMax}`);
-  }
+  checkNumber("fps", request.fps, requestBounds.fpsMin, requestBounds.fpsMax);
+  checkNumber("guidance", request.guidance, 0, requestBounds.guidanceMax);
   checkPolicy(request.policy);
 }
 
@@ -95,6 +92,11 @@ function checkInteger(name: string, value: number, min: number, max: number): vo
   if (!Number.isInteger(value) || value < min || value > max) {
     throw invalid(`${name} is ${value}, allowed are whole numbers from ${min} to ${max}`);
   }
+}
+
+function checkNumber(name: string, value: number, min: number, max: number): void {
+  if (value >= min && value <= max) return; // NaN fails both
+  throw invalid(`${name} is ${value}, allowed is ${min} to ${max}`);
 }
 
 /** Names and values of policies are the engine's to judge; here only what bounds the crossing. */

@@ -7,6 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { type Artifact, type ArtifactStore, checkKey } from "../artifacts/port.js";
 import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
+import type { Log } from "../common/log.js";
 import type { Artifact as ArtifactMessage, RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type {
   AttemptProgress,
@@ -32,6 +33,7 @@ export interface AttemptOptions {
   /** Below it the attempt makes a folder of its own. */
   readonly folder: string;
   readonly version: string;
+  readonly log: Log;
 }
 
 export class Attempt {
@@ -97,13 +99,15 @@ export class Attempt {
 
   /** Renders and uploads; rejects with a FarmError when nothing of the attempt is left, here or there. */
   async run(): Promise<Completed> {
-    const folder = join(this.#options.folder, this.ref.segmentId, String(this.ref.attempt));
+    const name = `${this.ref.segmentId}.${this.ref.attempt}`;
+    const folder = join(this.#options.folder, name);
     try {
-      checkKey(`${this.ref.segmentId}/${this.ref.attempt}`);
+      checkKey(name); // it came over the network, and names a folder
       await mkdir(folder, { recursive: true });
       const job = await this.#job(folder);
       this.#throwIfCancelled();
       const output = await this.#options.supervisor.render(job);
+      this.#comparePlans(output.planDigest);
       const artifacts = await this.#upload(job, output);
       return { attempt: this.ref, artifacts: artifacts.map(toMessage), totals: this.#totals };
     } catch (thrown) {
@@ -132,6 +136,14 @@ export class Attempt {
     const copy = join(folder, "initial-latent.safetensors");
     await pipeline(store.get(key), createWriteStream(copy));
     return copy;
+  }
+
+  /** The farm's figures come from the coordinator's plan: another plan here means other figures. */
+  #comparePlans(executed: string): void {
+    const { lease, log } = this.#options;
+    if (lease.planDigest === "" || lease.planDigest === executed) return;
+    const told = lease.planDigest;
+    log.warn({ told, executed }, "the coordinator planned otherwise: are the versions the same?");
   }
 
   /** Media first, then manifest and the rest: the order in which they are reported. */

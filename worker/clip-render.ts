@@ -1,12 +1,12 @@
-// One clip in an engine process: cleans the prompt, checks the memory, runs the engine and pipes its
-// frames into FFmpeg with back-pressure, while profile and trace are gathered. Everything is written
-// into the attempt's own folder; the media file gets its name only when it is whole.
+// One clip in an engine process: cleans the prompt, runs the engine (which refuses what does not fit the
+// memory) and pipes its frames into FFmpeg with back-pressure, while profile and trace are gathered.
+// Everything is written into the attempt's own folder; the media gets its name only when it is whole.
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
 import type { Engine, EngineEvent } from "../engine/engine.js";
-import { makePlan, type Plan } from "../engine/plan.js";
+import { makePlan } from "../engine/plan.js";
 import { appendScores, cleanPrompt } from "../engine/prompt.js";
 import { Encoder } from "./encoder.js";
 import type {
@@ -16,7 +16,6 @@ import type {
   RenderJob,
   RenderOutput,
 } from "./engine-messages.js";
-import { availableBytes, checkMemory } from "./memory.js";
 import { Profile, type StepEvent, TraceFile } from "./profile.js";
 import { StepSums } from "./step-sums.js";
 
@@ -82,7 +81,6 @@ export class ClipRender {
     const job = this.#job;
     const cleanedPrompt = this.#cleanedPrompt();
     const plan = makePlan(job.model.configs, job.plan, this.#settings.dtype);
-    await this.#checkMemory(plan);
     if (job.trace !== "none") this.#trace = new TraceFile(join(job.folder, traceName));
     this.#throwIfFailed();
     this.#emit({ type: "stage", stage: "text_encode" });
@@ -118,17 +116,6 @@ export class ClipRender {
       `nothing is left of the prompt ${JSON.stringify(this.#job.prompt.slice(0, 80))} ` +
         "after cleaning: say in words what the clip shall show",
     );
-  }
-
-  async #checkMemory(plan: Plan): Promise<void> {
-    const what = `a render of ${this.#job.plan.frames} frames at ${plan.outputHeight}x${plan.outputWidth}`;
-    const { memoryBytes, weightsBytes } = this.#engine.info;
-    if (this.#settings.device !== "cpu") {
-      checkMemory(plan.peakBytes, memoryBytes, what);
-      return;
-    }
-    const stillNeeded = Math.max(0, plan.peakBytes - weightsBytes);
-    checkMemory(stillNeeded, await availableBytes(), `${what} beside the loaded weights`);
   }
 
   /** What goes wrong here ends the render: nothing may be thrown into the addon. */

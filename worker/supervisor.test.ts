@@ -2,80 +2,38 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { silentLog } from "../common/log.js";
-import type { EngineChildEvents } from "./engine-child.js";
-import type { FromEngine, RenderJob, RenderOutput, ToEngine } from "./engine-messages.js";
+import { openedMessage, PlayedEngine, playedModel } from "../test/support/worker-engine-child.js";
+import type { RenderJob, RenderOutput } from "./engine-messages.js";
 import { type DeviceStatus, type RestartReason, Supervisor } from "./supervisor.js";
 
-const model = { name: "m", path: "/m", configs: { transformer: "", vae: "", textEncoder: "" } };
-const settings = { device: "cpu", dtype: "fp32", threads: 0 } as const;
-const opened = {
-  type: "opened",
-  info: {
-    kind: "k",
-    deviceName: "d",
-    memoryBytes: 1,
-    weightsDigest: "w",
-    weightsBytes: 1,
-    loadSeconds: 1,
-    notes: [],
-  },
-  versions: {
-    engine: "1",
-    onednn: "1",
-    isa: "avx2",
-    bf16Native: false,
-    sentencepiece: true,
-    ffmpeg: "5",
-  },
-} as const satisfies FromEngine;
 const job = { prompt: "p" } as RenderJob; // the supervisor only hands it on
 const output = { media: "video.mp4" } as RenderOutput;
 
-/** A supervisor whose engine processes are played by the test; timers are mocked. */
+/** A supervisor, its played engine process, and what it told. */
 class Stage {
-  readonly sent: ToEngine[] = [];
+  readonly engine = new PlayedEngine();
   readonly statuses: DeviceStatus[] = [];
   readonly restarts: RestartReason[] = [];
-  starts = 0;
-  kills = 0;
   readonly supervisor: Supervisor;
-  #events: EngineChildEvents | undefined;
   readonly #t: TestContext;
 
   constructor(t: TestContext) {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     this.#t = t;
     this.supervisor = new Supervisor({
-      settings,
-      model,
+      settings: { device: "cpu", dtype: "fp32", threads: 0 },
+      model: playedModel,
       random: () => 0.999,
       log: silentLog,
-      startChild: (events) => {
-        this.#events = events;
-        this.starts += 1;
-        return {
-          send: (message) => this.sent.push(message),
-          kill: () => {
-            this.kills += 1;
-          },
-        };
-      },
+      startChild: this.engine.start,
       onChange: () => this.statuses.push(this.supervisor.status),
       onEvent: () => {},
       onRestart: (reason) => this.restarts.push(reason),
     });
   }
 
-  says(message: FromEngine): void {
-    this.#events?.onMessage(message);
-  }
-
   fails(code: "IO" | "DEVICE_LOST" | "INVALID_CHECKPOINT", engineUsable: boolean): void {
-    this.says({ type: "failed", code, message: "why", engineUsable });
-  }
-
-  dies(how = "killed by SIGKILL"): void {
-    this.#events?.onExit(how);
+    this.engine.says({ type: "failed", code, message: "why", engineUsable });
   }
 
   passes(ms: number): void {
@@ -84,7 +42,7 @@ class Stage {
 
   ready(): Stage {
     this.supervisor.start();
-    this.says(opened);
+    this.engine.says(openedMessage);
     return this;
   }
 }
@@ -94,16 +52,16 @@ test("a device is ready once its engine has opened, and takes one clip at a time
   stage.supervisor.start();
   assert.equal(stage.supervisor.status, "starting");
   assert.ok(!stage.supervisor.idle);
-  stage.says(opened);
+  stage.engine.says(openedMessage);
   assert.ok(stage.supervisor.idle);
   const rendered = stage.supervisor.render(job);
   assert.ok(!stage.supervisor.idle);
   await assert.rejects(stage.supervisor.render(job), { code: "UNAVAILABLE" });
-  stage.says({ type: "done", output });
+  stage.engine.says({ type: "done", output });
   assert.equal(await rendered, output);
   assert.ok(stage.supervisor.idle);
   assert.deepEqual(
-    stage.sent.map(({ type }) => type),
+    stage.engine.sent.map(({ type }) => type),
     ["open", "render"],
   );
 });
@@ -114,18 +72,18 @@ test("an error of a clip leaves the engine in place", async (t) => {
   stage.fails("IO", true);
   await assert.rejects(rendered, { code: "IO", message: "why" });
   assert.ok(stage.supervisor.idle);
-  assert.equal(stage.starts, 1);
+  assert.equal(stage.engine.starts, 1);
 });
 
 test("a crash rejects the clip after the device is no longer ready, and starts a new engine", async (t) => {
   const stage = new Stage(t).ready();
   const statusAtEnd = stage.supervisor.render(job).catch(() => stage.statuses.at(-1));
-  stage.dies();
+  stage.engine.dies();
   assert.equal(await statusAtEnd, "starting");
   assert.deepEqual(stage.restarts, ["crash"]);
   stage.passes(250);
-  assert.equal(stage.starts, 2);
-  stage.says(opened);
+  assert.equal(stage.engine.starts, 2);
+  stage.engine.says(openedMessage);
   assert.ok(stage.supervisor.idle);
 });
 
@@ -133,12 +91,12 @@ test("crashes without a clip between them wait ever longer, to a bound", (t) => 
   const stage = new Stage(t).ready();
   const waits: number[] = [];
   for (let crash = 1; crash <= 10; crash += 1) {
-    const before = stage.starts;
-    stage.dies();
+    const before = stage.engine.starts;
+    stage.engine.dies();
     let waitedMs = 0;
-    for (; stage.starts === before; waitedMs += 100) stage.passes(100);
+    for (; stage.engine.starts === before; waitedMs += 100) stage.passes(100);
     waits.push(waitedMs);
-    stage.says(opened);
+    stage.engine.says(openedMessage);
   }
   assert.deepEqual(waits.slice(0, 5), [200, 400, 800, 1600, 3200]);
   assert.equal(waits.at(-1), 30_000);
@@ -147,16 +105,16 @@ test("crashes without a clip between them wait ever longer, to a bound", (t) => 
 test("a clip that is done makes the next restart quick again", async (t) => {
   const stage = new Stage(t).ready();
   for (let crash = 0; crash < 5; crash += 1) {
-    stage.dies();
+    stage.engine.dies();
     stage.passes(30_000);
-    stage.says(opened);
+    stage.engine.says(openedMessage);
   }
   const rendered = stage.supervisor.render(job);
-  stage.says({ type: "done", output });
+  stage.engine.says({ type: "done", output });
   await rendered;
-  stage.dies();
+  stage.engine.dies();
   stage.passes(200);
-  assert.equal(stage.starts, 7);
+  assert.equal(stage.engine.starts, 7);
 });
 
 test("a lost device is reported with its own code only when its process is gone", async (t) => {
@@ -170,8 +128,8 @@ test("a lost device is reported with its own code only when its process is gone"
   await Promise.resolve();
   assert.ok(!settled && !stage.supervisor.idle);
   stage.passes(5_000);
-  assert.equal(stage.kills, 1, "a process that does not exit is killed");
-  stage.dies();
+  assert.equal(stage.engine.kills, 1, "a process that does not exit is killed");
+  stage.engine.dies();
   await rejected;
   assert.deepEqual(stage.restarts, ["device_lost"]);
 });
@@ -181,12 +139,12 @@ test("a cancelled clip ends with CANCELLED, by the engine or by force after 5 s"
   const rendered = stage.supervisor.render(job);
   stage.supervisor.cancel();
   stage.supervisor.cancel();
-  assert.equal(stage.sent.filter(({ type }) => type === "cancel").length, 1);
+  assert.equal(stage.engine.sent.filter(({ type }) => type === "cancel").length, 1);
   stage.passes(4_999);
-  assert.equal(stage.kills, 0);
+  assert.equal(stage.engine.kills, 0);
   stage.passes(1);
-  assert.equal(stage.kills, 1);
-  stage.dies();
+  assert.equal(stage.engine.kills, 1);
+  stage.engine.dies();
   await assert.rejects(rendered, { code: "CANCELLED" });
   assert.deepEqual(stage.restarts, ["cancel_timeout"]);
 });
@@ -195,7 +153,7 @@ test("a cancel without a clip does nothing", (t) => {
   const stage = new Stage(t).ready();
   stage.supervisor.cancel();
   stage.passes(60_000);
-  assert.equal(stage.kills, 0);
+  assert.equal(stage.engine.kills, 0);
   assert.ok(stage.supervisor.idle);
 });
 
@@ -203,11 +161,11 @@ test("a model that can never be loaded makes the device failed, for good", (t) =
   const stage = new Stage(t);
   stage.supervisor.start();
   stage.fails("INVALID_CHECKPOINT", false);
-  stage.dies("exit code 4");
+  stage.engine.dies("exit code 4");
   assert.equal(stage.supervisor.status, "failed");
   assert.equal(stage.supervisor.failure?.code, "INVALID_CHECKPOINT");
   stage.passes(600_000);
-  assert.equal(stage.starts, 1);
+  assert.equal(stage.engine.starts, 1);
 });
 
 test("three starts that fail make the device failed, until one succeeds", (t) => {
@@ -215,13 +173,13 @@ test("three starts that fail make the device failed, until one succeeds", (t) =>
   stage.supervisor.start();
   for (let start = 1; start <= 3; start += 1) {
     assert.equal(stage.supervisor.status, "starting");
-    stage.dies("exit code 1");
+    stage.engine.dies("exit code 1");
     stage.passes(1_000);
   }
   assert.equal(stage.supervisor.status, "failed");
   assert.equal(stage.supervisor.failure?.code, "ENGINE_CRASH");
-  assert.equal(stage.starts, 4);
-  stage.says(opened);
+  assert.equal(stage.engine.starts, 4);
+  stage.engine.says(openedMessage);
   assert.equal(stage.supervisor.status, "ready");
   assert.equal(stage.supervisor.failure, undefined);
   assert.deepEqual(stage.restarts, ["open_failed", "open_failed", "open_failed"]);
@@ -231,10 +189,10 @@ test("a stopped supervisor starts nothing again", async (t) => {
   const stage = new Stage(t).ready();
   const rendered = assert.rejects(stage.supervisor.render(job), { code: "ENGINE_CRASH" });
   const stopped = stage.supervisor.stop();
-  assert.equal(stage.kills, 1);
-  stage.dies();
+  assert.equal(stage.engine.kills, 1);
+  stage.engine.dies();
   await Promise.all([stopped, rendered]);
   stage.passes(60_000);
-  assert.equal(stage.starts, 1);
+  assert.equal(stage.engine.starts, 1);
   assert.ok(!stage.supervisor.idle);
 });

@@ -144,6 +144,23 @@ test("kill -9 of the agent or the engine takes FFmpeg with it", async (t) => {
   }
 });
 
+test("kill -9 of the process that forked a worker leaves no process behind", async (t) => {
+  const said = coordinator.said.length;
+  const worker = await startWorkerProcess(t, {
+    coordinator: coordinator.address,
+    stepMs: 20,
+    forked: true,
+  });
+  await coordinator.idle(said);
+  const lease = testLease({}, { steps: 1000 });
+  coordinator.lease(lease);
+  await coordinator.reached(lease.attempt, 2);
+  const started = await descendants(worker.pid);
+  assert.equal(started.length, 2);
+  worker.child.kill("SIGKILL");
+  await allGone(started);
+});
+
 test("SIGTERM lets a clip end that ends within the grace", async (t) => {
   const lease = testLease();
   const worker = await busyWorker(t, { lease, steps: 50, flags: ["--grace-seconds", "20"] });

@@ -90,8 +90,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
     flopsNone: request.steps * depth * 6 * tokens * 100,
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     cacheBytes: tokens,
-    // A text-free way to ask for more memory than there is: a guidance that nobody uses.
-    peakBytes: request.guidance === 999 ? 2 ** 50 : weightsBytes + tokens,
+    peakBytes: weightsBytes + tokens,
     steps,
     warnings: [],
     digest: createHash("sha256").update(JSON.stringify(rest)).digest("hex"),

@@ -19,7 +19,13 @@ export interface WorkerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Folders of an earlier worker. */
   readonly folder?: string;
+  /** The worker is forked by a process in between, which is then `child`. */
+  readonly forked?: boolean;
 }
+
+const forker = `
+  const { fork } = require("node:child_process");
+  fork(process.argv[1], process.argv.slice(2));`;
 
 export interface WorkerProcess {
   readonly child: ChildProcess;
@@ -37,11 +43,12 @@ export interface WorkerProcess {
 /** Starts a worker that is killed, with what it started, when the test ends. */
 export async function startWorkerProcess(
   t: TestContext,
-  { coordinator, flags = [], stepMs = 2, env = {}, folder }: WorkerProcessOptions,
+  { coordinator, flags = [], stepMs = 2, env = {}, folder, forked }: WorkerProcessOptions,
 ): Promise<WorkerProcess> {
   const home = folder ?? (await mkdtemp(join(tmpdir(), "tocafarm-worker-")));
   const [dataFolder, artifactsFolder] = [join(home, "data"), join(home, "artifacts")];
   const command = [
+    ...(forked === true ? ["--eval", forker] : []),
     ...[workerProgram, "--coordinator", coordinator, "--model", join(packageRoot(), "models/demo")],
     ...["--data", dataFolder, "--artifacts", artifactsFolder, "--id", "tester", ...flags],
   ];
