@@ -1,0 +1,51 @@
+// The table of policies.
+#include "cache/cache_policy.h"
+
+#include <array>
+
+#include "cache/policies.h"
+#include "core/check.h"
+#include "core/quote.h"
+#include "engine/error.h"
+
+namespace engine {
+
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<CachePolicy> (*make)(PolicyOptions&, const PolicyContext&);
+};
+
+constexpr std::array kPolicies{
+    Entry{"none", make_none_policy},
+    Entry{"steps", make_steps_policy},
+    Entry{"fora", make_fora_policy},
+    Entry{"toca", make_toca_policy},
+};
+
+}  // namespace
+
+std::unique_ptr<CachePolicy> make_policy(const PolicySpec& spec, const PolicyContext& context) {
+  check(context.steps > 0 && context.depth > 0 && context.tokens > 0,
+        "a policy needs the number of steps, layers and tokens");
+  for (const Entry& entry : kPolicies) {
+    if (spec.name != entry.name) continue;
+    PolicyOptions options(spec);
+    return entry.make(options, context);
+  }
+  std::string message = "unknown policy " + quote(spec.name) + "; known:";
+  for (const std::string& name : policy_names()) message += " " + name;
+  throw Error(ErrorCode::kInvalidArgument, message);
+}
+
+const std::vector<std::string>& policy_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Entry& entry : kPolicies) list.emplace_back(entry.name);
+    return list;
+  }();
+  return names;
+}
+
+}  // namespace engine

@@ -1,0 +1,52 @@
+// What a caching policy keeps of one attempt: the output of every module of every block for every
+// token, how long ago each token was computed, and what ranks the tokens. It belongs to one
+// attempt on one device and is never shared.
+#pragma once
+
+#include "backend/backend.h"
+#include "cache/cache_policy.h"
+
+namespace engine {
+
+struct FeatureStoreShape {
+  int depth = 0;
+  bool temporal_blocks = true;  // a layer is a spatial and a temporal block, else one block
+  int64_t rows = 0;             // 2n: both guidance halves
+  int64_t tokens = 0;
+  int64_t channels = 0;
+  CacheNeeds needs;
+  TokenScore score = TokenScore::kEntropy;
+};
+
+class FeatureStore {
+ public:
+  // Allocates bytes_of(shape) on the device. Throws Error(kOutOfMemory).
+  FeatureStore(Backend& backend, const FeatureStoreShape& shape);
+
+  // Exactly what a store of this shape takes: a plan prints it.
+  static uint64_t bytes_of(const FeatureStoreShape& shape);
+
+  // Module output before its gate: [rows, tokens, channels], fp32. Empty when the policy keeps
+  // none.
+  TensorView feature(int layer, BlockKind block, Module module) const;
+  // Steps since each token was computed, of cross-attention or MLP: [rows, tokens], i32.
+  TensorView counters(int layer, BlockKind block, Module module) const;
+  // Half entropies of the block's cross-attention map as last stored: [rows, tokens], fp32. Empty
+  // when tokens are ranked otherwise.
+  TensorView half_entropy(int layer, BlockKind block) const;
+
+  // After a full computation: every token is fresh.
+  void reset_counters(int layer, BlockKind block, Module module);
+
+ private:
+  int64_t block_index(int layer, BlockKind block) const;
+
+  Backend& backend_;
+  FeatureStoreShape shape_;
+  Tensor features_;      // [blocks, 3 modules, rows, tokens, channels]
+  Tensor counters_;      // [blocks, 2 modules, rows, tokens]
+  Tensor half_entropy_;  // [blocks, rows, tokens]
+  Tensor zeros_;         // [rows, tokens], i32, host
+};
+
+}  // namespace engine

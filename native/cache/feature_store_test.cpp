@@ -1,0 +1,129 @@
+#include "cache/feature_store.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "cache/cache_stats.h"
+#include "cache/token_selector.h"
+
+namespace engine {
+namespace {
+
+constexpr FeatureStoreShape kShape{.depth = 2,
+                                   .temporal_blocks = true,
+                                   .rows = 2,
+                                   .tokens = 5,
+                                   .channels = 4,
+                                   .needs = {.features = true, .scores = true}};
+
+constexpr ModuleSite kMlpSite{
+    .step = 4, .layer = 1, .block = BlockKind::kTemporal, .module = Module::kMlp};
+
+TEST(FeatureStore, TakesWhatThePlanSays) {
+  // 4 blocks of: 3 features of 2 x 5 x 4, 2 counters and one entropy of 2 x 5; 4 bytes each.
+  EXPECT_EQ(FeatureStore::bytes_of(kShape), 4u * (3 * 40 + 2 * 10 + 10) * 4);
+  FeatureStoreShape none = kShape;
+  none.needs = {};
+  EXPECT_EQ(FeatureStore::bytes_of(none), 0u);
+  FeatureStoreShape norm = kShape;
+  norm.score = TokenScore::kNorm;
+  EXPECT_EQ(FeatureStore::bytes_of(norm), 4u * (3 * 40 + 2 * 10) * 4);
+}
+
+TEST(FeatureStore, GivesEveryModuleOfEveryBlockItsOwnPlace) {
+  const auto backend = make_plain_backend();
+  const FeatureStore store(*backend, kShape);
+  std::vector<const void*> seen;
+  for (const int layer : {0, 1}) {
+    for (const BlockKind block : {BlockKind::kSpatial, BlockKind::kTemporal}) {
+      for (const Module module : {Module::kSelfAttention, Module::kCrossAttention, Module::kMlp}) {
+        const TensorView feature = store.feature(layer, block, module);
+        EXPECT_EQ(feature.shape(), (Shape{2, 5, 4}));
+        for (const void* const other : seen) EXPECT_NE(feature.data(), other);
+        seen.push_back(feature.data());
+      }
+    }
+  }
+}
+
+class SelectorTest : public testing::Test {
+ protected:
+  SelectorTest()
+      : backend_(make_plain_backend()),
+        store_(*backend_, kShape),
+        scores_(backend_->allocate({2, 5}, DType::kF32)),
+        indices_(backend_->allocate({2, 5}, DType::kI32)),
+        selector_(*backend_, store_, {.score = TokenScore::kEntropy, .staleness_weight = 0.5f},
+                  scores_, indices_) {
+    store_.reset_counters(1, BlockKind::kTemporal, Module::kMlp);
+    const float entropies[] = {0.1f, 0.5f, 0.2f, 0.3f, 0.4f, 0.1f, 0.5f, 0.2f, 0.3f, 0.4f};
+    std::memcpy(store_.half_entropy(1, BlockKind::kTemporal).data(), entropies, sizeof(entropies));
+  }
+
+  std::vector<int32_t> counters() const {
+    const TensorView view = store_.counters(1, BlockKind::kTemporal, Module::kMlp);
+    return {view.i32(), view.i32() + view.elements()};
+  }
+
+  std::unique_ptr<Backend> backend_;
+  FeatureStore store_;
+  Tensor scores_, indices_;
+  TokenSelector selector_;
+};
+
+TEST_F(SelectorTest, TakesTheHighestScoresAndCountsTheOthers) {
+  const ConstTensorView chosen = selector_.select(kMlpSite, 2, {});
+  EXPECT_EQ(std::vector<int32_t>(chosen.i32(), chosen.i32() + 4),
+            (std::vector<int32_t>{1, 4, 1, 4}));
+  EXPECT_EQ(counters(), (std::vector<int32_t>{1, 0, 1, 1, 0, 1, 0, 1, 1, 0}));
+  // A missed step outweighs any difference of entropies, so the next ranks follow.
+  const ConstTensorView next = selector_.select(kMlpSite, 2, {});
+  EXPECT_EQ(std::vector<int32_t>(next.i32(), next.i32() + 2), (std::vector<int32_t>{2, 3}));
+}
+
+TEST_F(SelectorTest, CountsOnWhenNoTokenIsChosen) {
+  EXPECT_TRUE(selector_.select(kMlpSite, 0, {}).empty());
+  EXPECT_EQ(counters(), std::vector<int32_t>(10, 1));
+  store_.reset_counters(1, BlockKind::kTemporal, Module::kMlp);
+  EXPECT_EQ(counters(), std::vector<int32_t>(10, 0));
+}
+
+class Replace : public SelectionObserver {
+ public:
+  void on_selection(const SelectionCall& call, TensorView indices) override {
+    EXPECT_EQ(call.tokens, 2);
+    EXPECT_EQ(call.counters.i32()[0], 0);
+    EXPECT_GT(call.scores.f32()[1], call.scores.f32()[0]);
+    indices.i32()[0] = 0;  // row 0: tokens 0 and 4 in place of 1 and 4
+  }
+};
+
+TEST_F(SelectorTest, LetsAnObserverReplaceTheChoice) {
+  Replace observer;
+  selector_.observe(&observer);
+  const ConstTensorView chosen = selector_.select(kMlpSite, 2, {});
+  EXPECT_EQ(std::vector<int32_t>(chosen.i32(), chosen.i32() + 4),
+            (std::vector<int32_t>{0, 4, 1, 4}));
+  EXPECT_EQ(counters(), (std::vector<int32_t>{0, 1, 1, 1, 0, 1, 0, 1, 1, 0}));
+}
+
+TEST(CacheStats, SumsByModuleAndInAll) {
+  CacheStats stats;
+  EXPECT_EQ(stats.total().hit_rate(), 0.0);
+  ModuleReport report;
+  report.module = Module::kMlp;
+  report.tokens_computed = 30;
+  report.tokens_reused = 10;
+  stats.add(report);
+  report.module = Module::kSelfAttention;
+  report.tokens_computed = 0;
+  report.tokens_reused = 40;
+  stats.add(report);
+  EXPECT_EQ(stats.total().calls, 2);
+  EXPECT_DOUBLE_EQ(stats.total().hit_rate(), 50.0 / 80.0);
+  EXPECT_DOUBLE_EQ(stats.by_site().at({0, BlockKind::kSpatial, Module::kMlp}).hit_rate(), 0.25);
+}
+
+}  // namespace
+}  // namespace engine

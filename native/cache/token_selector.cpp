@@ -1,0 +1,67 @@
+#include "cache/token_selector.h"
+
+#include "core/check.h"
+
+namespace engine {
+
+TokenSelector::TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
+                             TensorView scores, TensorView indices)
+    : backend_(backend), store_(store), settings_(settings), scores_(scores), indices_(indices) {}
+
+ConstTensorView TokenSelector::select(const ModuleSite& site, int64_t k, ConstTensorView input) {
+  const TensorView counters = store_.counters(site.layer, site.block, site.module);
+  const int64_t rows = scores_.dim(0);
+  TensorView indices;
+  if (k > 0) indices = TensorView(indices_.data(), DType::kI32, {rows, k});
+  if (needs_scores(k)) score(site, input, counters);
+  if (observer_ != nullptr) {
+    observed_select(site, indices, counters);
+  } else {
+    backend_.select_tokens({.scores = scores_, .indices = indices, .counters = counters});
+  }
+  return indices;
+}
+
+void TokenSelector::score(const ModuleSite& site, ConstTensorView input, ConstTensorView counters) {
+  check(!reads_input() || !input.empty(), "this score needs the module's input");
+  backend_.token_scores({.score = settings_.score,
+                         .half_entropy = store_.half_entropy(site.layer, site.block),
+                         .input = input,
+                         .cached = store_.feature(site.layer, site.block, site.module),
+                         .counters = counters,
+                         .staleness_weight = settings_.staleness_weight,
+                         .scores = scores_});
+}
+
+void TokenSelector::observed_select(const ModuleSite& site, TensorView indices,
+                                    TensorView counters) {
+  Tensor scores(scores_.shape(), DType::kF32);
+  Tensor before(counters.shape(), DType::kI32);
+  backend_.download(scores_, scores);
+  backend_.download(counters, before);
+  backend_.select_tokens({.scores = scores_, .indices = indices, .counters = counters});
+  SelectionCall call{.site = site,
+                     .tokens = indices.empty() ? 0 : indices.dim(1),
+                     .scores = scores,
+                     .counters = before};
+  if (indices.empty()) {
+    observer_->on_selection(call, {});
+    return;
+  }
+  Tensor chosen(indices.shape(), DType::kI32);
+  backend_.download(indices, chosen);
+  observer_->on_selection(call, chosen);
+  // The observer's word counts: the counters follow what stands in `chosen`.
+  const int64_t rows = counters.dim(0), tokens = counters.dim(1);
+  int32_t* const after = before.view().i32();
+  for (int64_t i = 0; i < rows * tokens; ++i) ++after[i];
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = 0; i < call.tokens; ++i) {
+      after[row * tokens + chosen.view().i32()[row * call.tokens + i]] = 0;
+    }
+  }
+  backend_.upload(chosen, indices);
+  backend_.upload(before, counters);
+}
+
+}  // namespace engine

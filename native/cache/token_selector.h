@@ -1,0 +1,57 @@
+// Chooses the tokens that a partial step computes: scores them, takes the best, counts the
+// staleness of the others.
+#pragma once
+
+#include "backend/backend.h"
+#include "cache/feature_store.h"
+
+namespace engine {
+
+// One selecting call, as a SelectionObserver sees it. Host memory.
+struct SelectionCall {
+  ModuleSite site;
+  int64_t tokens = 0;        // k, chosen in each row; may be 0
+  ConstTensorView scores;    // [rows, N], fp32
+  ConstTensorView counters;  // [rows, N], i32, before this call
+};
+
+// For checking against a reference: sees every selection, and may replace it.
+class SelectionObserver {
+ public:
+  virtual ~SelectionObserver() = default;
+  // `indices` [rows, k], i32, ascending in each row, empty when k = 0. What stands in it afterwards
+  // is computed and counted; it must be k distinct tokens in each row, ascending.
+  virtual void on_selection(const SelectionCall& call, TensorView indices) = 0;
+};
+
+class TokenSelector {
+ public:
+  // `scores` and `indices` are device buffers of [rows, N], fp32 and i32. The store must outlive
+  // the selector.
+  TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
+                TensorView scores, TensorView indices);
+
+  void observe(SelectionObserver* observer) { observer_ = observer; }
+  // Whether the scores of a call of k tokens are wanted at all.
+  bool needs_scores(int64_t k) const { return k > 0 || observer_ != nullptr; }
+  // Whether scoring reads the module's input tokens.
+  bool reads_input() const { return settings_.score != TokenScore::kEntropy; }
+
+  // Updates the counters of the site and returns the chosen tokens, [rows, k], i32 on the device;
+  // valid until the next call. Empty when k = 0. `input` [rows, N, C]: what the module would get,
+  // needed where needs_scores() and reads_input().
+  ConstTensorView select(const ModuleSite& site, int64_t k, ConstTensorView input);
+
+ private:
+  void score(const ModuleSite& site, ConstTensorView input, ConstTensorView counters);
+  void observed_select(const ModuleSite& site, TensorView indices, TensorView counters);
+
+  Backend& backend_;
+  FeatureStore& store_;
+  ScoreSettings settings_;
+  TensorView scores_;
+  TensorView indices_;
+  SelectionObserver* observer_ = nullptr;
+};
+
+}  // namespace engine

@@ -1,0 +1,298 @@
+#include "models/stdit3/block.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "core/check.h"
+#include "models/stdit3/flops.h"
+
+namespace engine {
+
+namespace {
+
+// The front of a buffer in another shape.
+TensorView front(TensorView buffer, const Shape& shape) {
+  return {buffer.data(), buffer.dtype(), shape};
+}
+
+float attention_scale(const STDiT3Config& config) {
+  return 1.0f / std::sqrt(static_cast<float>(config.head_dim()));
+}
+
+}  // namespace
+
+BlockVectors block_vectors(ConstTensorView vectors, int64_t hidden) {
+  const auto at = [&](int64_t i) { return RowVectors{vectors.f32() + i * hidden, 6 * hidden}; };
+  return {.attn = {at(0), at(1), at(2)}, .mlp = {at(3), at(4), at(5)}};
+}
+
+BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings, const Workspace& space,
+                         const CachePolicy& policy, FeatureStore& store)
+    : backend_(backend),
+      settings_(settings),
+      space_(space),
+      policy_(policy),
+      store_(store),
+      selector_(backend, store, policy.score_settings(), space.scores, space.indices),
+      score_(policy.score_settings()) {}
+
+void BlockRunner::begin_step(int step, const FrameMask& frames,
+                             std::span<const int32_t> text_offsets, const StepHooks& hooks) {
+  step_ = step;
+  frames_ = frames;
+  text_offsets_ = text_offsets;
+  hooks_ = &hooks;
+  selector_.observe(hooks.selection);
+}
+
+void BlockRunner::run(const BlockInput& block) {
+  pending_count_ = 0;
+  run_module(block, Module::kSelfAttention);
+  run_module(block, Module::kCrossAttention);
+  run_module(block, Module::kMlp);
+}
+
+void BlockRunner::run_module(const BlockInput& block, Module module) {
+  const auto start = std::chrono::steady_clock::now();
+  const ModuleDecision decision = policy_.decide(site(block, module));
+  chosen_ = {};
+  switch (module) {
+    case Module::kSelfAttention:
+      self_attention(block, decision);
+      break;
+    case Module::kCrossAttention:
+      cross_attention(block, decision);
+      break;
+    case Module::kMlp:
+      mlp(block, decision);
+      break;
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (hooks_->tap) tap_module(block, module);
+  report(block, module, decision, elapsed.count());
+}
+
+void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& decision) {
+  check(decision.decision != Decision::kPartial, "self-attention is never partial");
+  const TensorView feature = feature_of(block, Module::kSelfAttention);
+  if (decision.decision == Decision::kRefresh) refresh_self_attention(block, feature);
+  push({.feature = feature,
+        .gate = block.noisy.attn.gate,
+        .gate_clean = block.clean.attn.gate,
+        .clean_feature = {}});
+}
+
+void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView feature) {
+  const STDiT3Config& config = *settings_.config;
+  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens(), hidden = config.hidden;
+  const int64_t frames = settings_.grid.frames, spatial = settings_.grid.tokens_per_frame();
+  normalise(block.noisy.attn, block.clean.attn, {}, space_.h);
+  const Shape flat{rows * tokens, hidden};
+  backend_.linear({.weights = block.weights->qkv.get(),
+                   .input = space_.h.reshaped(flat),
+                   .output = front(space_.wide, {rows * tokens, 3 * hidden})});
+  SelfAttentionArgs attention;
+  attention.qkv = front(space_.wide, {rows, frames, spatial, 3, config.heads, config.head_dim()});
+  attention.q_norm = block.weights->q_norm;
+  attention.k_norm = block.weights->k_norm;
+  attention.scale = attention_scale(config);
+  attention.output = space_.h.reshaped({rows, frames, spatial, hidden});
+  if (block.kind == BlockKind::kTemporal) {
+    attention.axis = AttentionAxis::kTemporal;
+    attention.rope_cos = space_.rope_cos;
+    attention.rope_sin = space_.rope_sin;
+  }
+  backend_.self_attention(attention);
+  backend_.linear({.weights = block.weights->attn_proj.get(),
+                   .input = space_.h.reshaped(flat),
+                   .output = feature.reshaped(flat)});
+}
+
+void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision& decision) {
+  const TensorView feature = feature_of(block, Module::kCrossAttention);
+  if (decision.decision == Decision::kRefresh) {
+    refresh_cross_attention(block, feature);
+    store_.reset_counters(block.layer, block.kind, Module::kCrossAttention);
+  } else if (decision.decision == Decision::kPartial) {
+    partial_cross_attention(block, decision.tokens, feature);
+  }
+  push({.feature = feature, .gate = {}, .gate_clean = {}, .clean_feature = {}});
+}
+
+void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView feature) {
+  flush();  // its input is x itself
+  const TensorView entropy =
+      entropy_is_read(block) ? store_.half_entropy(block.layer, block.kind) : TensorView();
+  ConstTensorView input = space_.x;
+  if (space_.h.dtype() != DType::kF32) {
+    backend_.convert({.input = space_.x, .output = space_.h});
+    input = space_.h;
+  }
+  attend_text(block, settings_.grid.tokens(), input, entropy, {}, feature);
+}
+
+void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature) {
+  const bool reads_x = k > 0 || (selector_.needs_scores(k) && selector_.reads_input());
+  if (reads_x) flush();
+  chosen_ = selector_.select(site(block, Module::kCrossAttention), k, space_.x);
+  if (k == 0) return;
+  const Shape compact{settings_.rows, k, settings_.config->hidden};
+  const TensorView input = front(space_.h, compact);
+  const TensorView output = front(space_.scratch, compact);
+  backend_.gather_rows({.input = space_.x, .indices = chosen_, .output = input});
+  attend_text(block, k, input, store_.half_entropy(block.layer, block.kind), chosen_, output);
+  backend_.scatter_rows({.input = output, .indices = chosen_, .output = feature});
+}
+
+void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
+                              TensorView half_entropy, ConstTensorView indices, TensorView output) {
+  const STDiT3Config& config = *settings_.config;
+  const int64_t rows = settings_.rows;
+  const Shape flat{rows * tokens, config.hidden};
+  backend_.linear({.weights = block.weights->q_linear.get(),
+                   .input = query_input.reshaped(flat),
+                   .output = front(space_.wide, flat)});
+  // The query's input is used up: its buffer takes the result, unless it is x.
+  const TensorView attended = front(space_.h, {rows, tokens, config.hidden});
+  backend_.cross_attention(
+      {.query = front(space_.wide, {rows, tokens, config.heads, config.head_dim()}),
+       .key_value = block.key_value,
+       .text_offsets = text_offsets_,
+       .scale = attention_scale(config),
+       .output = attended,
+       .half_entropy = half_entropy,
+       .indices = indices});
+  backend_.linear({.weights = block.weights->proj.get(),
+                   .input = attended.reshaped(flat),
+                   .output = output.reshaped(flat)});
+}
+
+bool BlockRunner::entropy_is_read(const BlockInput& block) const {
+  if (policy_.decide(site(block, Module::kMlp)).decision == Decision::kPartial) return true;
+  ModuleSite next = site(block, Module::kCrossAttention);
+  ++next.step;
+  return policy_.decide(next).decision != Decision::kRefresh;
+}
+
+void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
+  const TensorView feature = feature_of(block, Module::kMlp);
+  ResidualTerm term{.feature = feature,
+                    .gate = block.noisy.mlp.gate,
+                    .gate_clean = block.clean.mlp.gate,
+                    .clean_feature = {}};
+  if (decision.decision == Decision::kRefresh) {
+    normalise(block.noisy.mlp, block.clean.mlp, {}, space_.h);
+    mlp_products(block, settings_.grid.tokens(), feature);
+    store_.reset_counters(block.layer, block.kind, Module::kMlp);
+  } else if (decision.decision == Decision::kPartial) {
+    partial_mlp(block, decision.tokens, feature);
+    // The published code adds the MLP's input, not its output, to clean frames.
+    const bool published_defect = policy_.upstream_fidelity() && !frames_.noisy.empty();
+    if (published_defect) term.clean_feature = space_.modulated;
+  }
+  push(term);
+  flush();
+}
+
+void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView feature) {
+  const bool scores_input = selector_.needs_scores(k) && selector_.reads_input();
+  const bool published_defect = policy_.upstream_fidelity() && !frames_.noisy.empty();
+  if (scores_input || published_defect)
+    normalise(block.noisy.mlp, block.clean.mlp, {}, space_.modulated);
+  chosen_ = selector_.select(site(block, Module::kMlp), k, space_.modulated);
+  if (k == 0) return;
+  const Shape compact{settings_.rows, k, settings_.config->hidden};
+  const TensorView output = front(space_.scratch, compact);
+  normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
+  mlp_products(block, k, output);
+  backend_.scatter_rows({.input = output, .indices = chosen_, .output = feature});
+}
+
+void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorView output) {
+  const STDiT3Config& config = *settings_.config;
+  const int64_t rows = settings_.rows * tokens;
+  const TensorView middle = front(space_.wide, {rows, config.mlp_hidden});
+  backend_.linear({.weights = block.weights->fc1.get(),
+                   .input = front(space_.h, {rows, config.hidden}),
+                   .output = middle,
+                   .activation = Activation::kGeluTanh});
+  backend_.linear({.weights = block.weights->fc2.get(),
+                   .input = middle,
+                   .output = output.reshaped({rows, config.hidden})});
+}
+
+void BlockRunner::normalise(const Modulation& noisy, const Modulation& clean,
+                            ConstTensorView indices, TensorView output) {
+  LayerNormModulateArgs args;
+  args.input = space_.x;
+  args.pending = pending_;
+  args.pending_count = pending_count_;
+  args.indices = indices;
+  args.shift = noisy.shift;
+  args.scale = noisy.scale;
+  args.shift_clean = clean.shift;
+  args.scale_clean = clean.scale;
+  args.frames = frames_;
+  args.output = output;
+  backend_.layer_norm_modulate(args);
+}
+
+void BlockRunner::push(const ResidualTerm& term) {
+  check(pending_count_ < kMaxResidualTerms, "too many pending residual terms");
+  pending_[static_cast<size_t>(pending_count_++)] = term;
+}
+
+void BlockRunner::flush() {
+  if (pending_count_ == 0) return;
+  backend_.residual_add(
+      {.residual = space_.x, .terms = pending_, .count = pending_count_, .frames = frames_});
+  pending_count_ = 0;
+}
+
+ModuleSite BlockRunner::site(const BlockInput& block, Module module) const {
+  return {.step = step_, .layer = block.layer, .block = block.kind, .module = module};
+}
+
+TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const {
+  const TensorView kept = store_.feature(block.layer, block.kind, module);
+  if (!kept.empty()) return kept;
+  // The MLP's output is made while cross-attention's is still pending.
+  return module == Module::kMlp ? space_.scratch : space_.feature;
+}
+
+void BlockRunner::tap_module(const BlockInput& block, Module module) {
+  static constexpr std::array kNames{"attn", "cross-attn", "mlp"};
+  hooks_->tap("module." + std::to_string(block.layer) + "." + block_kind_name(block.kind) + "." +
+                  kNames[static_cast<size_t>(module)],
+              feature_of(block, module));
+}
+
+void BlockRunner::report(const BlockInput& block, Module module, const ModuleDecision& decision,
+                         double seconds) {
+  if (!hooks_->on_module) return;
+  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens();
+  ModuleReport report;
+  report.step = step_;
+  report.layer = block.layer;
+  report.block = block.kind;
+  report.module = module;
+  report.decision = decision.decision;
+  report.tokens_computed = rows * decision.tokens;
+  report.tokens_reused = rows * (tokens - decision.tokens);
+  report.seconds = seconds;
+  report.flops = nominal_flops(*settings_.config, settings_.grid,
+                               {.block = block.kind,
+                                .module = module,
+                                .tokens = decision.tokens,
+                                .rows = rows,
+                                .text_tokens = settings_.text_tokens_nominal});
+  Tensor indices;
+  if (hooks_->want_indices && !chosen_.empty()) {
+    indices = Tensor(chosen_.shape(), DType::kI32);
+    backend_.download(chosen_, indices);
+    report.indices = indices;
+  }
+  hooks_->on_module(report);
+}
+
+}  // namespace engine

@@ -1,0 +1,224 @@
+// Promises of the cache contract, to the bit, on the tiny golden model; its numbers are held to the
+// reference by the golden cases.
+#include "models/stdit3/model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "engine/error.h"
+#include "samplers/noise.h"
+#include "samplers/rectified_flow.h"
+
+namespace engine {
+namespace {
+
+constexpr int kSteps = 8;
+
+class STDiT3Test : public testing::Test {
+ protected:
+  STDiT3Test()
+      : backend_(make_plain_backend()),
+        weights_(load_stdit3(std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny", *backend_,
+                             DType::kF32)) {}
+
+  struct Clip {
+    uint64_t seed;
+    int64_t text_tokens;
+  };
+
+  // Runs steps [first, last) of a batch on `latent` (made from the seeds when empty).
+  Tensor run(const std::vector<Clip>& clips, const PolicySpec& spec, int first = 0,
+             int last = kSteps, const Tensor* start = nullptr, const StepHooks& hooks = {},
+             ConstTensorView frame_mask = {}) {
+    const auto n = static_cast<int64_t>(clips.size());
+    const STDiT3Shape shape{.clips = n,
+                            .latent_frames = 2,
+                            .latent_height = 4,
+                            .latent_width = 5,
+                            .pixel_height = 32,
+                            .pixel_width = 40};
+    const auto policy =
+        make_policy(spec, {.steps = kSteps, .depth = weights_.config.depth, .tokens = 12});
+    STDiT3 model(*backend_, weights_, shape, *policy);
+    const STDiT3Text text = encode(clips);
+    const std::vector<float> fps(clips.size(), 24.0f);
+    model.condition(text, fps);
+
+    Tensor latent({n, 4, 2, 4, 5}, DType::kF32);
+    for (int64_t i = 0; i < n; ++i) {
+      fill_initial_latent(latent.view().rows(i, 1), clips[static_cast<size_t>(i)].seed);
+    }
+    if (start != nullptr) std::memcpy(latent.f32(), start->f32(), latent.bytes());
+    RectifiedFlow sampler(*backend_,
+                          rectified_flow_timesteps({.steps = kSteps,
+                                                    .pixel_height = 32,
+                                                    .pixel_width = 40,
+                                                    .frames = 5,
+                                                    .latent_frames = 2}),
+                          7.0, latent.shape(), frame_mask);
+    const VelocityModel velocity = [&](const VelocityRequest& request) {
+      const std::vector<float> times(clips.size(), request.timestep);
+      return model.step({.step = request.step,
+                         .latent = request.latent,
+                         .timesteps = times,
+                         .x_mask = request.x_mask},
+                        hooks);
+    };
+    const NoiseSource noise = [&](int step, TensorView out) {
+      fill_step_noise(out, clips[0].seed, step);
+    };
+    for (int step = first; step < last; ++step) sampler.step(step, latent, velocity, noise);
+    return latent;
+  }
+
+  STDiT3Text encode(const std::vector<Clip>& clips) {
+    const auto n = static_cast<int64_t>(clips.size());
+    const int64_t length = 6, width = weights_.config.caption_channels;
+    Tensor captions({n, length, width}, DType::kF32), mask({n, length}, DType::kI32);
+    for (int64_t clip = 0; clip < n; ++clip) {
+      const Clip& each = clips[static_cast<size_t>(clip)];
+      float* const rows = captions.f32() + clip * length * width;
+      fill_initial_latent(TensorView(rows, DType::kF32, {1, 1, 1, length, width}), each.seed + 100);
+      for (int64_t i = 0; i < length; ++i) {
+        mask.view().i32()[clip * length + i] = i < each.text_tokens;
+      }
+    }
+    return encode_captions(*backend_, weights_, captions, mask, true);
+  }
+
+  static bool same_bits(ConstTensorView a, ConstTensorView b) {
+    return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+  }
+
+  std::unique_ptr<Backend> backend_;
+  STDiT3Weights weights_;
+};
+
+TEST_F(STDiT3Test, TocaWithEveryStepFullGivesTheBitsOfNone) {
+  const Tensor none = run({{1, 3}}, {});
+  EXPECT_TRUE(
+      same_bits(none, run({{1, 3}}, {"toca", {{"interval", "1"}, {"cross_interval", "1"}}})));
+  EXPECT_FALSE(same_bits(none, run({{1, 3}}, {"toca", {}})));
+}
+
+TEST_F(STDiT3Test, RecomputingEveryTokenGivesTheBitsOfARefresh) {
+  // Only the MLP is off its timetable, and every token of it is selected.
+  const PolicySpec all_fresh{"toca",
+                             {{"interval", "1"},
+                              {"cross_interval", "1"},
+                              {"mlp_interval", "100"},
+                              {"warm", "1"},
+                              {"schedule", "constant"},
+                              {"fresh_ratio", "1"}}};
+  EXPECT_TRUE(same_bits(run({{1, 3}}, {}), run({{1, 3}}, all_fresh)));
+  PolicySpec cross = all_fresh;
+  cross.options["cross_interval"] = "100";
+  EXPECT_TRUE(same_bits(run({{1, 3}}, {}), run({{1, 3}}, cross)));
+}
+
+TEST_F(STDiT3Test, ClipsOfABatchHaveTheBitsTheyHaveAlone) {
+  for (const PolicySpec& spec : {PolicySpec{}, PolicySpec{"toca", {{"fresh_ratio", "0.3"}}}}) {
+    const Tensor batch = run({{1, 3}, {2, 6}}, spec);
+    EXPECT_TRUE(same_bits(batch.view().rows(0, 1), run({{1, 3}}, spec)));
+    EXPECT_TRUE(same_bits(batch.view().rows(1, 1), run({{2, 6}}, spec)));
+  }
+}
+
+TEST_F(STDiT3Test, ARenderTakenUpAtARefreshPointHasTheSameBits) {
+  const PolicySpec toca{"toca", {}};
+  const Tensor whole = run({{1, 3}}, toca);
+  const Tensor cut = run({{1, 3}}, toca, 0, 6);
+  EXPECT_TRUE(same_bits(whole, run({{1, 3}}, toca, 6, kSteps, &cut)));
+}
+
+TEST_F(STDiT3Test, CleanFramesKeepTheirBitsAndTheModelSeesThem) {
+  Tensor mask({1, 2}, DType::kF32);
+  mask.f32()[0] = 0.0f;
+  mask.f32()[1] = 1.0f;
+  Tensor start({1, 4, 2, 4, 5}, DType::kF32);
+  fill_initial_latent(start, 1);
+  for (const PolicySpec& spec : {PolicySpec{}, PolicySpec{"toca", {}}}) {
+    const Tensor kept = run({{1, 3}}, spec, 0, kSteps, nullptr, {}, mask);
+    for (int64_t channel = 0; channel < 4; ++channel) {
+      const int64_t first = channel * 2 * 20;
+      EXPECT_EQ(std::memcmp(kept.f32() + first, start.f32() + first, 20 * sizeof(float)), 0);
+    }
+    EXPECT_FALSE(same_bits(kept, run({{1, 3}}, spec)));
+  }
+}
+
+TEST_F(STDiT3Test, EveryModuleAccountsForEveryToken) {
+  int64_t calls = 0, partial = 0;
+  StepHooks hooks;
+  hooks.want_indices = true;
+  hooks.on_module = [&](const ModuleReport& report) {
+    ++calls;
+    EXPECT_EQ(report.tokens_computed + report.tokens_reused, 2 * 12);
+    EXPECT_EQ(report.flops == 0, report.tokens_computed == 0);
+    if (report.decision == Decision::kPartial && report.module == Module::kMlp) {
+      ++partial;
+      EXPECT_EQ(report.indices.shape(), (Shape{2, 1}));
+    }
+  };
+  run({{1, 3}}, {"toca", {}}, 0, kSteps, nullptr, hooks);
+  EXPECT_EQ(calls, kSteps * 4 * 3);
+  EXPECT_EQ(partial, 3 * 4);  // steps 4, 5 and 7
+}
+
+TEST_F(STDiT3Test, ACancelledStepStopsBetweenBlocks) {
+  int asked = 0;
+  StepHooks hooks;
+  hooks.cancelled = [&asked] { return ++asked == 3; };
+  try {
+    run({{1, 3}}, {}, 0, kSteps, nullptr, hooks);
+    FAIL() << "the step went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
+  }
+  EXPECT_EQ(asked, 3);
+}
+
+TEST_F(STDiT3Test, RefusesCaptionsThatItCannotUse) {
+  EXPECT_THROW(encode({{1, 0}}), Error);
+}
+
+TEST_F(STDiT3Test, PlansTheBytesThatItAllocates) {
+  const STDiT3Shape shape{.clips = 1,
+                          .latent_frames = 2,
+                          .latent_height = 4,
+                          .latent_width = 5,
+                          .pixel_height = 32,
+                          .pixel_width = 40};
+  const auto toca = make_policy({"toca", {}}, {.steps = 8, .depth = 2, .tokens = 12});
+  const STDiT3::Memory memory = STDiT3::memory(weights_.config, shape, DType::kF32, *toca);
+  // 4 blocks: 3 features of [2, 12, 144], 2 counters and an entropy of [2, 12].
+  EXPECT_EQ(memory.cache_bytes, 4u * 4 * (3 * 2 * 12 * 144 + 3 * 2 * 12));
+  EXPECT_GT(memory.workspace_bytes, 0u);
+}
+
+TEST(STDiT3Weights, OfAnotherConfigAreRefusedByName) {
+  const auto backend = make_plain_backend();
+  const std::filesystem::path folder = std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny";
+  const Checkpoint checkpoint = Checkpoint::open(folder);
+  const auto error_of = [&](const STDiT3Config& config) -> std::string {
+    try {
+      load_stdit3(config, checkpoint, *backend, DType::kF32);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidCheckpoint);
+      return error.what();
+    }
+    return "";
+  };
+  STDiT3Config config = load_stdit3_config(folder);
+  config.depth = 1;
+  EXPECT_NE(error_of(config).find("spatial_blocks.1"), std::string::npos);
+  config.depth = 3;
+  EXPECT_NE(error_of(config).find("spatial_blocks.2"), std::string::npos);
+  config = load_stdit3_config(folder);
+  config.mlp_hidden = 500;
+  EXPECT_NE(error_of(config).find("mlp.fc1.weight"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace engine

@@ -1,0 +1,141 @@
+#include "models/stdit3/weights.h"
+
+#include <cstring>
+
+#include "engine/error.h"
+
+namespace engine {
+
+namespace {
+
+// Takes tensors from the checkpoint by name and counts their bytes.
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, Backend& backend) : source_(checkpoint), backend_(backend) {}
+
+  std::unique_ptr<LinearWeights> linear(const std::string& name, int64_t in, int64_t out,
+                                        DType compute) {
+    return pack(name, source_.get(name + ".weight", {out, in}), out, compute);
+  }
+
+  // A convolution whose stride is its kernel: a matrix over the flattened patch.
+  std::unique_ptr<LinearWeights> patch_convolution(const std::string& name,
+                                                   const STDiT3Config& config) {
+    const auto& patch = config.patch;
+    const ConstTensorView weight = source_.get(
+        name + ".weight", {config.hidden, config.in_channels, patch[0], patch[1], patch[2]});
+    const int64_t in = config.in_channels * config.patch_volume();
+    return pack(name, weight.reshaped({config.hidden, in}), config.hidden, DType::kF32);
+  }
+
+  SinusoidEmbedder sinusoid_embedder(const std::string& name, int64_t hidden) {
+    return {.linear0 = linear(name + ".mlp.0", kSinusoidWidth, hidden, DType::kF32),
+            .linear2 = linear(name + ".mlp.2", hidden, hidden, DType::kF32)};
+  }
+
+  Tensor host(const std::string& name, const Shape& shape) {
+    Tensor values = to_f32(source_.get(name, shape));
+    bytes_ += values.bytes();
+    return values;
+  }
+
+  Tensor device(const std::string& name, const Shape& shape) {
+    const Tensor values = host(name, shape);
+    Tensor copy = backend_.allocate(shape, DType::kF32);
+    backend_.upload(values, copy);
+    return copy;
+  }
+
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::unique_ptr<LinearWeights> pack(const std::string& name, ConstTensorView weight, int64_t out,
+                                      DType compute) {
+    const ConstTensorView bias = source_.get(name + ".bias", {out});
+    bytes_ += static_cast<uint64_t>(weight.elements()) * dtype_bytes(compute) +
+              static_cast<uint64_t>(out) * sizeof(float);
+    return backend_.pack_linear(weight, bias, compute);
+  }
+
+  const Checkpoint& source_;
+  Backend& backend_;
+  uint64_t bytes_ = 0;
+};
+
+STDiT3BlockWeights load_block(Loader& load, const std::string& name, const STDiT3Config& config,
+                              DType compute) {
+  const int64_t hidden = config.hidden;
+  STDiT3BlockWeights block;
+  block.qkv = load.linear(name + ".attn.qkv", hidden, 3 * hidden, compute);
+  block.attn_proj = load.linear(name + ".attn.proj", hidden, hidden, compute);
+  if (config.qk_norm) {
+    block.q_norm = load.device(name + ".attn.q_norm.weight", {config.head_dim()});
+    block.k_norm = load.device(name + ".attn.k_norm.weight", {config.head_dim()});
+  }
+  block.q_linear = load.linear(name + ".cross_attn.q_linear", hidden, hidden, compute);
+  block.kv_linear = load.linear(name + ".cross_attn.kv_linear", hidden, 2 * hidden, compute);
+  block.proj = load.linear(name + ".cross_attn.proj", hidden, hidden, compute);
+  block.fc1 = load.linear(name + ".mlp.fc1", hidden, config.mlp_hidden, compute);
+  block.fc2 = load.linear(name + ".mlp.fc2", config.mlp_hidden, hidden, compute);
+  return block;
+}
+
+// A model with more layers than config.json says would render, but wrongly.
+void check_depth(const Checkpoint& checkpoint, const STDiT3Config& config) {
+  const std::string next = "spatial_blocks." + std::to_string(config.depth) + ".scale_shift_table";
+  if (checkpoint.find(next).empty()) return;
+  throw Error(ErrorCode::kInvalidCheckpoint,
+              checkpoint.location().string() + " holds " + next + ", but config.json says depth " +
+                  std::to_string(config.depth) + ": they belong to different models");
+}
+
+void load_blocks(Loader& load, DType compute, STDiT3Weights& weights) {
+  const STDiT3Config& config = weights.config;
+  const Shape table{6, config.hidden};
+  weights.block_tables = Tensor({config.blocks(), 6, config.hidden}, DType::kF32);
+  for (int i = 0; i < config.blocks(); ++i) {
+    const std::string name =
+        (i % 2 == 0 ? "spatial_blocks." : "temporal_blocks.") + std::to_string(i / 2);
+    weights.blocks.push_back(load_block(load, name, config, compute));
+    const Tensor values = load.host(name + ".scale_shift_table", table);
+    std::memcpy(weights.block_tables.view().rows(i, 1).data(), values.view().data(),
+                values.bytes());
+  }
+}
+
+}  // namespace
+
+STDiT3Weights load_stdit3(const STDiT3Config& config, const Checkpoint& checkpoint,
+                          Backend& backend, DType compute) {
+  const int64_t hidden = config.hidden;
+  const int64_t out = config.out_channels * config.patch_volume();
+  check_depth(checkpoint, config);
+  Loader load(checkpoint, backend);
+  STDiT3Weights weights;
+  weights.config = config;
+  weights.compute = compute;
+  weights.x_embedder = load.patch_convolution("x_embedder.proj", config);
+  weights.t_embedder = load.sinusoid_embedder("t_embedder", hidden);
+  weights.fps_embedder = load.sinusoid_embedder("fps_embedder", hidden);
+  weights.t_block = load.linear("t_block.1", hidden, 6 * hidden, DType::kF32);
+  weights.y_fc1 =
+      load.linear("y_embedder.y_proj.fc1", config.caption_channels, hidden, DType::kF32);
+  weights.y_fc2 = load.linear("y_embedder.y_proj.fc2", hidden, hidden, DType::kF32);
+  weights.null_caption =
+      load.host("y_embedder.y_embedding", {config.model_max_length, config.caption_channels});
+  load_blocks(load, compute, weights);
+  weights.final_table = load.host("final_layer.scale_shift_table", {2, hidden});
+  weights.final_linear = load.linear("final_layer.linear", hidden, out, DType::kF32);
+  weights.rope_frequencies = checkpoint.find("rope.freqs").empty()
+                                 ? rotation_frequencies(config.head_dim())
+                                 : load.host("rope.freqs", {config.head_dim() / 2});
+  weights.bytes = load.bytes();
+  return weights;
+}
+
+STDiT3Weights load_stdit3(const std::filesystem::path& folder, Backend& backend, DType compute) {
+  const STDiT3Config config = load_stdit3_config(folder);
+  return load_stdit3(config, Checkpoint::open(folder), backend, compute);
+}
+
+}  // namespace engine
