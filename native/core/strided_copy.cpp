@@ -40,14 +40,17 @@ void copy_strided(const StridedLayout& layout, const std::byte* storage, size_t 
   if (layout.shape.elements() == 0) return;
   const int inner_axis = layout.shape.rank() - 1;
   const int64_t inner_count = inner_axis < 0 ? 1 : layout.shape[inner_axis];
-  const int64_t inner_stride = inner_axis < 0 ? 0 : layout.strides[static_cast<size_t>(inner_axis)];
+  // Unsigned: the step behind the last element may leave any range when a length is 1.
+  const auto inner_stride =
+      static_cast<uint64_t>(inner_axis < 0 ? 0 : layout.strides[static_cast<size_t>(inner_axis)]);
   std::array<int64_t, Shape::kMaxRank> index{};
   for (;;) {
-    int64_t element = layout.offset;
-    for (size_t axis = 0; axis < index.size(); ++axis)
-      element += index[axis] * layout.strides[axis];
+    auto element = static_cast<uint64_t>(layout.offset);
+    for (size_t axis = 0; axis < index.size(); ++axis) {
+      element += static_cast<uint64_t>(index[axis] * layout.strides[axis]);
+    }
     for (int64_t i = 0; i < inner_count; ++i, element += inner_stride) {
-      std::memcpy(target, storage + static_cast<size_t>(element) * element_bytes, element_bytes);
+      std::memcpy(target, storage + element * element_bytes, element_bytes);
       target += element_bytes;
     }
     int axis = inner_axis - 1;

@@ -1,9 +1,9 @@
 // PyTorch's description of a tensor inside a storage, made dense.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "core/tensor_view.h"
 

@@ -221,10 +221,11 @@ class TensorBuilder {
     const bool in_place =
         is_contiguous(layout) && reinterpret_cast<uintptr_t>(first) % element_bytes == 0;
     if (in_place) return {first, dtype, layout.shape};
-    const uint64_t bytes = static_cast<uint64_t>(layout.shape.elements()) * element_bytes;
-    if (bytes > copy_bytes_left_)
+    const auto elements = static_cast<uint64_t>(layout.shape.elements());
+    if (elements > copy_bytes_left_ / element_bytes) {
       fail(where, "repeats its storage more than a file of weights may");
-    copy_bytes_left_ -= bytes;
+    }
+    copy_bytes_left_ -= elements * element_bytes;
     auto copy = std::make_shared<Tensor>(layout.shape, dtype);
     copy_strided(layout, storage, element_bytes, static_cast<std::byte*>(copy->view().data()));
     table_.keep(copy);
