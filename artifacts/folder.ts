@@ -1,6 +1,6 @@
-// The artifact store in a folder, local or shared. A file is written beside its place under a hidden
-// part name, synced, renamed and the folder synced, so that a crash leaves the old content, the new
-// content or a hidden part file, and never half an artifact.
+// The artifact store in a folder, local or shared. A file is written beside its place under a
+// hidden part name, synced, renamed and the folder synced, so that a crash leaves the old content,
+// the new content or a hidden part file, and never half an artifact.
 import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
@@ -32,7 +32,9 @@ class FolderStore implements ArtifactStore {
     this.#root = root;
   }
 
-  /** Creates the folder and writes and removes a hidden file, so that a wrong path is told at start. */
+  /**
+   * Creates the folder and writes and removes a hidden file, so that a wrong path is told at start.
+   */
   async probe(): Promise<void> {
     const path = join(this.#root, partName("probe"));
     await this.#guarded(path, async () => {
@@ -108,7 +110,10 @@ class FolderStore implements ArtifactStore {
     return join(this.#root, key);
   }
 
-  /** Collects the artifacts below `folder` (a key prefix ending in "/", or "") that begin with `prefix`. */
+  /**
+   * Collects the artifacts below `folder` (a key prefix ending in "/", or "") that begin with
+   * `prefix`.
+   */
   async #walk(folder: string, prefix: string, found: ArtifactHead[]): Promise<void> {
     for (const entry of await entriesOf(join(this.#root, folder))) {
       const key = folder + entry.name;

@@ -1,6 +1,6 @@
 // The artifact store as everyone else sees it: clips, blobs and prompt lists under relative keys. A
-// key appears whole or not at all, so whoever finds one may read it; whether it counts (published or
-// not) is said by the event log alone.
+// key appears whole or not at all, so whoever finds one may read it; whether it counts (published
+// or not) is said by the event log alone.
 import { FarmError } from "../common/errors.js";
 
 /** What the store holds under a key. */
@@ -19,13 +19,20 @@ export interface ArtifactHead {
   readonly modifiedAtMs: number;
 }
 
-/** Every method throws INVALID_ARGUMENT for a bad key and IO, with path and remedy, when the store fails. */
+/**
+ * Every method throws INVALID_ARGUMENT for a bad key and IO, with path and remedy, when the store
+ * fails.
+ */
 export interface ArtifactStore {
-  /** Stores the bytes; an artifact of the same key is replaced. Nothing is left behind on failure. */
+  /**
+   * Stores the bytes; an artifact of the same key is replaced. Nothing is left behind on failure.
+   */
   put(key: string, source: Uint8Array | AsyncIterable<Uint8Array>): Promise<Artifact>;
   /** Stores a local file by moving it: afterwards it is no longer at `path`. */
   putFile(key: string, path: string): Promise<Artifact>;
-  /** The content in chunks of at most 256 KiB; NOT_FOUND on the first read when the key is absent. */
+  /**
+   * The content in chunks of at most 256 KiB; NOT_FOUND on the first read when the key is absent.
+   */
   get(key: string): AsyncIterable<Uint8Array>;
   head(key: string): Promise<ArtifactHead | undefined>;
   /** Every artifact whose key begins with the prefix, in the order of the keys; "" = all. */

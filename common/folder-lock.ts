@@ -1,6 +1,7 @@
-// One owner for a data folder. The lock is an abstract Unix socket named after the folder's inode: the
-// kernel frees it with its process, however that ends, so there is never a stale lock to judge. It sees
-// the processes of one network namespace; containers that share a folder need a folder each anyway.
+// One owner for a data folder. The lock is an abstract Unix socket named after the folder's inode:
+// the kernel frees it with its process, however that ends, so there is never a stale lock to judge.
+// It sees the processes of one network namespace; containers that share a folder need a folder each
+// anyway.
 import { mkdir, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
@@ -13,8 +14,8 @@ export interface FolderLock {
 }
 
 /**
- * Creates the folder if need be and takes its lock. Throws FAILED_PRECONDITION when another process has
- * it, IO when the folder cannot be made.
+ * Creates the folder if need be and takes its lock. Throws FAILED_PRECONDITION when another process
+ * has it, IO when the folder cannot be made.
  */
 export async function lockFolder(path: string): Promise<FolderLock> {
   const folder = resolve(path);

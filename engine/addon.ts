@@ -18,7 +18,9 @@ export function addonPath(): string {
   return join(packageRoot(), builtAddon);
 }
 
-/** The native engine, loaded once a process; throws FAILED_PRECONDITION with the command that helps. */
+/**
+ * The native engine, loaded once a process; throws FAILED_PRECONDITION with the command that helps.
+ */
 export function loadAddon(): NativeAddon {
   const path = addonPath();
   if (!existsSync(path)) {

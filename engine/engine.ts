@@ -1,5 +1,5 @@
-// One engine on one device, as TypeScript sees it: arguments are checked before they cross the native
-// line, and what the addon throws comes back as a FarmError.
+// One engine on one device, as TypeScript sees it: arguments are checked before they cross the
+// native line, and what the addon throws comes back as a FarmError.
 import { FarmError } from "../common/errors.js";
 import { loadAddon } from "./addon.js";
 import type {
@@ -50,7 +50,9 @@ export class Engine {
     this.info = info;
   }
 
-  /** Loads a model; throws INVALID_CHECKPOINT, NOT_FOUND, OUT_OF_MEMORY, UNSUPPORTED, DEVICE_LOST. */
+  /**
+   * Loads a model; throws INVALID_CHECKPOINT, NOT_FOUND, OUT_OF_MEMORY, UNSUPPORTED, DEVICE_LOST.
+   */
   static async create(options: NativeEngineOptions): Promise<Engine> {
     checkDevice(options.device);
     checkThreads(options.threads);

@@ -1,5 +1,5 @@
-// Errors of the native engine as FarmErrors, in one place: the addon sets `code` on a plain Error, and
-// an error without a code that we know is our own mistake below the native line.
+// Errors of the native engine as FarmErrors, in one place: the addon sets `code` on a plain Error,
+// and an error without a code that we know is our own mistake below the native line.
 import { asFarmError, type FarmError } from "../common/errors.js";
 
 /** What a call below the native line threw; an unknown code becomes INTERNAL. */

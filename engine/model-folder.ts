@@ -1,6 +1,6 @@
-// A model folder on disk: transformer/, vae/, text_encoder/, tokenizer/, each as its own hub repository
-// has it, and defaults.json with the model's usual settings. Only texts are read here; weights are the
-// engine's.
+// A model folder on disk: transformer/, vae/, text_encoder/, tokenizer/, each as its own hub
+// repository has it, and defaults.json with the model's usual settings. Only texts are read here;
+// weights are the engine's.
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { FarmError } from "../common/errors.js";
@@ -63,7 +63,9 @@ async function checkFolder(path: string, remedy: string): Promise<void> {
   }
 }
 
-/** The text of a config.json, checked to be a JSON object; what it says is the engine's to judge. */
+/**
+ * The text of a config.json, checked to be a JSON object; what it says is the engine's to judge.
+ */
 async function readConfig(path: string): Promise<string> {
   const text = await readText(path);
   if (text === undefined) {

@@ -48,7 +48,9 @@ export function nativePlanRequest(request: PlanRequest): NativeRequest {
   return { ...plainOf(request), prompt: "", seed: 0n, textTokensNominal };
 }
 
-/** A render request as the addon takes it; throws INVALID_ARGUMENT with the bound that is broken. */
+/**
+ * A render request as the addon takes it; throws INVALID_ARGUMENT with the bound that is broken.
+ */
 export function nativeRenderRequest(request: RenderRequest): NativeRequest {
   checkPlanRequest(request);
   checkPrompt(request.prompt);

@@ -1,5 +1,5 @@
-// The agent between a link and an engine process that the test plays: what it says, and what it says
-// again.
+// The agent between a link and an engine process that the test plays: what it says, and what it
+// says again.
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -112,7 +112,7 @@ test("a device that has a clip refuses another one, and goes on", async (t) => {
   assert.deepEqual(agent.progress().idleDevices, ["cpu"]);
 });
 
-test("Hello names what is held, and repeats the last report until another lease proves it heard", async (t) => {
+test("Hello repeats the last report of a device until another lease proves it heard", async (t) => {
   const stage = new Stage();
   const agent = await stage.start(t);
   agent.onLease(first);

@@ -1,6 +1,6 @@
-// The agent of a node: it holds the leases. It gives each to the engine process of its device, reports
-// what came of it, and says everything again to a coordinator that may not have heard it. It never
-// touches a device itself, so its heartbeat cannot stall.
+// The agent of a node: it holds the leases. It gives each to the engine process of its device,
+// reports what came of it, and says everything again to a coordinator that may not have heard it.
+// It never touches a device itself, so its heartbeat cannot stall.
 import type { ArtifactStore } from "../artifacts/port.js";
 import { asFarmError, type ErrorCode, FarmError } from "../common/errors.js";
 import { attemptName } from "../common/ids.js";
@@ -51,7 +51,7 @@ export class Agent {
   readonly #supervisors = new Map<string, Supervisor>();
   readonly #told = new Map<string, DeviceStatus>();
   readonly #attempts = new Map<string, Attempt>();
-  /** The last report of each device: heard for certain only when the device is given another lease. */
+  /** The last report of each device: heard for certain only when it is given another lease. */
   readonly #unacknowledged = new Map<string, Report>();
   #link: AgentLink | undefined;
   #draining = false;
@@ -138,7 +138,7 @@ export class Agent {
     this.#link?.progressSoon();
   }
 
-  /** Takes no more leases; waits for the running attempts, and after the grace hands back the rest. */
+  /** Takes no more leases; waits for running attempts, and after the grace hands them back. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#link?.progressNow();

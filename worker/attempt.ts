@@ -97,7 +97,10 @@ export class Attempt {
     this.#options.supervisor.cancel();
   }
 
-  /** Renders and uploads; rejects with a FarmError when nothing of the attempt is left, here or there. */
+  /**
+   * Renders and uploads; rejects with a FarmError when nothing of the attempt is left, here or
+   * there.
+   */
   async run(): Promise<Completed> {
     const name = `${this.ref.segmentId}.${this.ref.attempt}`;
     const folder = join(this.#options.folder, name);

@@ -1,6 +1,7 @@
-// One clip in an engine process: cleans the prompt, runs the engine (which refuses what does not fit the
-// memory) and pipes its frames into FFmpeg with back-pressure, while profile and trace are gathered.
-// Everything is written into the attempt's own folder; the media gets its name only when it is whole.
+// One clip in an engine process: cleans the prompt, runs the engine (which refuses what does not
+// fit the memory) and pipes its frames into FFmpeg with back-pressure, while profile and trace are
+// gathered. Everything is written into the attempt's own folder; the media gets its name only when
+// it is whole.
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicClock } from "../common/clock.js";
@@ -60,7 +61,10 @@ export class ClipRender {
     this.#media = job.plan.frames === 1 ? "image.png" : "video.mp4";
   }
 
-  /** Renders; throws the engine's or encoder's FarmError, CANCELLED after cancel. FFmpeg is gone then. */
+  /**
+   * Renders; throws the engine's or encoder's FarmError, CANCELLED after cancel. FFmpeg is gone
+   * then.
+   */
   async run(): Promise<RenderOutput> {
     try {
       return await this.#run();

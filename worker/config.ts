@@ -29,7 +29,7 @@ export const workerFlags = {
   artifacts: {
     type: "string",
     value: "DIR",
-    help: "the artifact folder, the same as the coordinator's [artifacts in the default data folder]",
+    help: "the coordinator's artifact folder [artifacts in the default data folder]",
   },
   http: { type: "address", default: "127.0.0.1:0", help: "where to serve /metrics" },
   id: { type: "string", value: "NAME", help: "unique in the farm [host name and data folder]" },

@@ -1,6 +1,6 @@
 // Frames into a file by an FFmpeg child: one PNG for an image, else H.264 in MP4. Its arguments are
-// chosen so that the same frames give the same bytes: one thread (x264's output depends on the count),
-// bitexact flags, no metadata. The child dies with this process.
+// chosen so that the same frames give the same bytes: one thread (x264's output depends on the
+// count), bitexact flags, no metadata. The child dies with this process.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -79,7 +79,9 @@ export class Encoder {
     throw (await this.#ended) ?? new FarmError("ENCODER_FAILED", "FFmpeg ended before its input");
   }
 
-  /** Closes the input and waits for the whole file; throws ENCODER_FAILED with FFmpeg's complaint. */
+  /**
+   * Closes the input and waits for the whole file; throws ENCODER_FAILED with FFmpeg's complaint.
+   */
   async finish(): Promise<void> {
     this.#child.stdin?.end();
     const failure = await this.#ended;

@@ -1,6 +1,6 @@
-// Forks an engine process and ends it. The kernel kills it when this process dies, whatever state its
-// own event loop is in; a process group of its own keeps the terminal's Ctrl-C away from it and lets
-// one signal reach its FFmpeg too.
+// Forks an engine process and ends it. The kernel kills it when this process dies, whatever state
+// its own event loop is in; a process group of its own keeps the terminal's Ctrl-C away from it and
+// lets one signal reach its FFmpeg too.
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { FromEngine, ToEngine } from "./engine-messages.js";
@@ -14,7 +14,9 @@ export interface EngineChild {
 
 export interface EngineChildEvents {
   readonly onMessage: (message: FromEngine) => void;
-  /** Called once, after the last message. `how` is for people: "killed by SIGKILL", "exit code 8". */
+  /**
+   * Called once, after the last message. `how` is for people: "killed by SIGKILL", "exit code 8".
+   */
   readonly onExit: (how: string) => void;
 }
 

@@ -1,5 +1,6 @@
-// What agent and engine process say to each other over the IPC channel: small messages only. Frames go
-// into FFmpeg, files lie in the attempt's folder, and step reports are summed before they travel.
+// What agent and engine process say to each other over the IPC channel: small messages only. Frames
+// go into FFmpeg, files lie in the attempt's folder, and step reports are summed before they
+// travel.
 import type { ErrorCode } from "../common/errors.js";
 import type { Block, EngineInfo, EngineVersions, Module } from "../engine/engine.js";
 import type { Dtype, ModelConfigs, PlanRequest } from "../engine/plan.js";
@@ -74,7 +75,9 @@ export interface StepsMessage {
   readonly modules: readonly ModuleDelta[];
 }
 
-/** The file that the encoder wrote, and the smaller ones beside it, by name in the attempt's folder. */
+/**
+ * The file that the encoder wrote, and the smaller ones beside it, by name in the attempt's folder.
+ */
 export interface RenderOutput {
   /** "video.mp4" or "image.png". */
   readonly media: string;

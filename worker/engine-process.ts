@@ -1,5 +1,6 @@
-// The process that owns one device: it loads the addon, keeps one model's weights, and renders one clip
-// at a time for the agent that forked it. A crash of the engine takes this process and nothing else.
+// The process that owns one device: it loads the addon, keeps one model's weights, and renders one
+// clip at a time for the agent that forked it. A crash of the engine takes this process and nothing
+// else.
 import { errorCodes, FarmError } from "../common/errors.js";
 import { Engine, type EngineInfo, engineVersions } from "../engine/engine.js";
 import { engineError } from "../engine/errors.js";
@@ -84,7 +85,7 @@ function report(thrown: unknown, options: { readonly opening: boolean }): void {
   else emit(failed);
 }
 
-/** No clean-up: weights and threads go with the process, and waiting for them could outlast our agent. */
+/** No clean-up: weights and threads go with the process, and waiting could outlast our agent. */
 function dieAtOnce(): void {
   process.kill(process.pid, "SIGKILL");
 }

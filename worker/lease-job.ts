@@ -1,5 +1,6 @@
-// From a lease to a job for an engine process: everything that came over the network is checked before
-// it touches a path or a device. Placement is the coordinator's; what does not fit here is refused.
+// From a lease to a job for an engine process: everything that came over the network is checked
+// before it touches a path or a device. Placement is the coordinator's; what does not fit here is
+// refused.
 import { FarmError } from "../common/errors.js";
 import type { TraceDetail } from "../proto/gen/tocafarm/v1/render.js";
 import type { Lease } from "../proto/gen/tocafarm/v1/worker.js";
@@ -17,8 +18,8 @@ export interface JobInputs {
 const saveFpsMax = 1000;
 
 /**
- * The job of a lease. Throws INVALID_ARGUMENT for a lease that makes no sense, NOT_FOUND for a model that
- * is not here, UNSUPPORTED for another device or dtype than this one.
+ * The job of a lease. Throws INVALID_ARGUMENT for a lease that makes no sense, NOT_FOUND for a
+ * model that is not here, UNSUPPORTED for another device or dtype than this one.
  */
 export function jobOf(lease: Lease, inputs: JobInputs): RenderJob {
   const { spec } = lease;

@@ -1,6 +1,7 @@
-// The one stream to the coordinator. The agent dials and dials again, for ever: each try on a channel of
-// its own (one that hangs in a black hole would keep the next try waiting) and with a limit until the
-// coordinator's Welcome. What must not be lost is the agent's to say again in the next Hello.
+// The one stream to the coordinator. The agent dials and dials again, for ever: each try on a
+// channel of its own (one that hangs in a black hole would keep the next try waiting) and with a
+// limit until the coordinator's Welcome. What must not be lost is the agent's to say again in the
+// next Hello.
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { backoffMs } from "../common/backoff.js";
 import { monotonicClock, sleep } from "../common/clock.js";
@@ -78,7 +79,9 @@ export class Link {
     this.#scheduleProgress(this.#progressSaidMs + progressGapMs - monotonicClock.now());
   }
 
-  /** Ends the stream after what was sent, gives the coordinator until the deadline, and hangs up. */
+  /**
+   * Ends the stream after what was sent, gives the coordinator until the deadline, and hangs up.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#stopping.abort();
     this.#call?.end();

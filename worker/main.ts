@@ -1,4 +1,5 @@
-// The worker process: `node dist/worker/main.js --coordinator HOST:PORT --model DIR --data DIR ...`.
+// The worker process: `node dist/worker/main.js --coordinator HOST:PORT --model DIR --data DIR
+// ...`.
 import { usage } from "../common/config.js";
 import { exitWith, runProcess } from "../common/lifecycle.js";
 import { createLog } from "../common/log.js";

@@ -1,5 +1,5 @@
-// The manifest beside a clip: what it is and everything that decided its bits. It names no time, worker
-// or attempt, so that two attempts of one clip have the same manifest.
+// The manifest beside a clip: what it is and everything that decided its bits. It names no time,
+// worker or attempt, so that two attempts of one clip have the same manifest.
 import type { Artifact } from "../artifacts/port.js";
 import type { ProgramVersions, RenderJob, RenderOutput } from "./engine-messages.js";
 

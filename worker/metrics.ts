@@ -1,6 +1,6 @@
-// The worker's metrics, all in one table. Per-layer series are counters that exist with zero for every
-// module of every model from the start: 4 x 168 a device at 28 layers; ratios and means are the
-// reader's to form.
+// The worker's metrics, all in one table. Per-layer series are counters that exist with zero for
+// every module of every model from the start: 4 x 168 a device at 28 layers; ratios and means are
+// the reader's to form.
 import { combinations, createMetrics, type Labels, type Metrics } from "../common/metrics.js";
 import type { Block, Module } from "../engine/engine.js";
 import type { EngineStage, StepsMessage } from "./engine-messages.js";
@@ -52,7 +52,7 @@ const table = {
   },
   tocafarm_stage_seconds: {
     type: "histogram",
-    help: "Duration of a stage of a clip; encode is what FFmpeg needs after the last decoded frame.",
+    help: "Duration of a stage of a clip; encode is what FFmpeg needs after the last frame.",
     labels: ["stage"],
     buckets: stageBuckets,
     zeros: combinations({ stage: stages }),
@@ -102,7 +102,8 @@ export class WorkerMetrics {
     for (const seconds of message.stepSeconds) {
       metrics.observe("tocafarm_step_seconds", { device, model }, seconds);
     }
-    // A policy may cost more than none for a moment (a score, a verification): nothing is saved then.
+    // A policy may cost more than none for a moment (a score, a verification): nothing is saved
+    // then.
     const saved = Math.max(0, message.flopsNone - message.flops);
     metrics.count("tocafarm_flops_total", { device, outcome: "computed" }, message.flops);
     metrics.count("tocafarm_flops_total", { device, outcome: "saved" }, saved);

@@ -1,4 +1,5 @@
-// The models of a worker: read once at start, announced to the coordinator, and known by name after.
+// The models of a worker: read once at start, announced to the coordinator, and known by name
+// after.
 import { FarmError } from "../common/errors.js";
 import { weightsDigest } from "../engine/engine.js";
 import { type ModelFolder, readModelFolder } from "../engine/model-folder.js";

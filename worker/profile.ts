@@ -1,5 +1,5 @@
-// A clip's profile and trace: what every module of every layer did at every step. The profile is one
-// small JSON beside the clip; the trace, when asked for, is a JSON line for each module call.
+// A clip's profile and trace: what every module of every layer did at every step. The profile is
+// one small JSON beside the clip; the trace, when asked for, is a JSON line for each module call.
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { EngineEvent, ModuleReport } from "../engine/engine.js";
 
@@ -16,7 +16,10 @@ const moduleColumns = [
   "flops",
 ] as const;
 
-/** Collects a clip's steps. Rows instead of objects: at 28 layers and 30 steps names would be 80 % of it. */
+/**
+ * Collects a clip's steps. Rows instead of objects: at 28 layers and 30 steps names would be 80 %
+ * of it.
+ */
 export class Profile {
   readonly #steps: object[] = [];
 
@@ -33,7 +36,8 @@ export class Profile {
 
   /** The JSON text; `columns` names the values of a module's row. */
   text(head: { readonly model: string; readonly policy: string }): string {
-    return `${JSON.stringify({ version: 1, ...head, columns: moduleColumns, steps: this.#steps })}\n`;
+    const profile = { version: 1, ...head, columns: moduleColumns, steps: this.#steps };
+    return `${JSON.stringify(profile)}\n`;
   }
 }
 

@@ -1,5 +1,5 @@
-// Sums step reports between two messages to the agent, so that a fast model's hundreds of module calls
-// a second become a few small messages.
+// Sums step reports between two messages to the agent, so that a fast model's hundreds of module
+// calls a second become a few small messages.
 import type { ModuleDelta, StepsMessage } from "./engine-messages.js";
 import type { StepEvent } from "./profile.js";
 

@@ -1,6 +1,7 @@
-// Keeps one engine process on one device alive: starts it, gives it one clip at a time, ends it when it
-// does not stop in time, and starts it again, ever more slowly, when it died. A clip's promise settles
-// only when the process is idle again or gone, so that a report can say that its slot is free.
+// Keeps one engine process on one device alive: starts it, gives it one clip at a time, ends it
+// when it does not stop in time, and starts it again, ever more slowly, when it died. A clip's
+// promise settles only when the process is idle again or gone, so that a report can say that its
+// slot is free.
 import { backoffMs } from "../common/backoff.js";
 import { FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
@@ -17,7 +18,10 @@ import type {
   ToEngine,
 } from "./engine-messages.js";
 
-/** starting: it loads or waits for its next start; ready: it takes clips; failed: it does not come up. */
+/**
+ * starting: it loads or waits for its next start; ready: it takes clips; failed: it does not come
+ * up.
+ */
 export type DeviceStatus = "starting" | "ready" | "failed";
 
 export const restartReasons = ["crash", "device_lost", "cancel_timeout", "open_failed"] as const;
@@ -201,7 +205,10 @@ export class Supervisor {
     this.#whenGone?.();
   }
 
-  /** Tells the new status before the clip's end is told, so that nobody leases a device that restarts. */
+  /**
+   * Tells the new status before the clip's end is told, so that nobody leases a device that
+   * restarts.
+   */
   #scheduleRestart(opened: boolean, error: FarmError): void {
     this.#deaths += 1;
     if (!opened) {

@@ -1,5 +1,5 @@
-// Puts a worker together: lock, models, store, metrics, a supervisor for each device, the agent over
-// them and the link to the coordinator; and says in what order all that is taken down.
+// Puts a worker together: lock, models, store, metrics, a supervisor for each device, the agent
+// over them and the link to the coordinator; and says in what order all that is taken down.
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,7 +32,9 @@ const linkStopMsMax = 2_000;
 /** On top of the grace: an engine that has to be killed, and goodbye. */
 export const stopMsMargin = 15_000;
 
-/** Starts a worker; resolves when every device has come up or failed, and throws when none came up. */
+/**
+ * Starts a worker; resolves when every device has come up or failed, and throws when none came up.
+ */
 export async function startWorker(options: WorkerOptions): Promise<Serving> {
   const { config, log, teardown, signal } = options;
   const lock = await lockFolder(config.dataFolder);

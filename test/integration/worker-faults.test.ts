@@ -1,5 +1,5 @@
-// What a worker does when something dies, hangs or goes away: real processes are killed, a connection is
-// cut by a proxy, and every process is counted afterwards.
+// What a worker does when something dies, hangs or goes away: real processes are killed, a
+// connection is cut by a proxy, and every process is counted afterwards.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -42,7 +42,7 @@ async function engineOf(worker: WorkerProcess): Promise<number> {
   return engine;
 }
 
-test("kill -9 of the engine in mid-clip fails the attempt, and the next one has the same bytes", async (t) => {
+test("kill -9 of the engine fails the attempt, and the next one has the same bytes", async (t) => {
   const lease = testLease();
   const worker = await busyWorker(t, { lease, steps: 30 });
   const said = coordinator.said.length;

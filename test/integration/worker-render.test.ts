@@ -1,5 +1,6 @@
-// What a worker does with a lease, from Hello to the files in the store: a real worker process with real
-// engine processes (on the engine's test double), FFmpeg, and a coordinator's end over real gRPC.
+// What a worker does with a lease, from Hello to the files in the store: a real worker process with
+// real engine processes (on the engine's test double), FFmpeg, and a coordinator's end over real
+// gRPC.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -169,7 +170,7 @@ test("metrics have every layer with zero from the start, and count what a clip d
   assert.equal(sum, totals?.tokensReused);
 });
 
-test("a model that cannot be loaded ends the worker with one line and the code's exit status", async (t) => {
+test("a model that cannot be loaded ends the worker with one line and its exit code", async (t) => {
   const worker = await startWorkerProcess(t, {
     coordinator: coordinator.address,
     env: { TOCAFARM_DOUBLE_FAULT: "opening" },

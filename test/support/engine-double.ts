@@ -1,7 +1,7 @@
 // TEST DOUBLE of the native addon, loaded through TOCAFARM_ADDON by tests of the worker: it draws a
-// moving pattern instead of running a model, so that a clip takes as long as a test wants. It keeps the
-// addon's promises (events in order, back-pressure, cancel) and breaks them on demand: words in the
-// prompt make it fail. Never part of the product.
+// moving pattern instead of running a model, so that a clip takes as long as a test wants. It keeps
+// the addon's promises (events in order, back-pressure, cancel) and breaks them on demand: words in
+// the prompt make it fail. Never part of the product.
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import type {

@@ -1,4 +1,5 @@
-// An engine process that a test plays by hand: it keeps what it was sent and says what it is told to.
+// An engine process that a test plays by hand: it keeps what it was sent and says what it is told
+// to.
 import type { EngineChildEvents, StartEngineChild } from "../../worker/engine-child.js";
 import type { FromEngine, ModelRef, RenderJob, ToEngine } from "../../worker/engine-messages.js";
 

@@ -1,5 +1,5 @@
-// The coordinator's side of the worker link for tests: a real gRPC server that gives out the leases it
-// is told to, and keeps everything that agents say.
+// The coordinator's side of the worker link for tests: a real gRPC server that gives out the leases
+// it is told to, and keeps everything that agents say.
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { artifactPrefix, clipId, newBatchId, segmentId } from "../../common/ids.js";
 import { duplexStream, type RpcServer, startRpcServer } from "../../common/rpc.js";

@@ -1,4 +1,5 @@
-// A real worker process on the engine's test double, with folders of its own, for integration tests.
+// A real worker process on the engine's test double, with folders of its own, for integration
+// tests.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
