@@ -67,7 +67,7 @@ void for_each_task(const CpuContext& context, int64_t tasks, Work work) {
 int64_t block_queries(const CpuContext& context, const AttentionKernels& kernels, int64_t queries,
                       int64_t width, int64_t sequences) {
   constexpr int64_t kBlockElements = 64 * 1024;
-  constexpr int64_t kMostQueries = 384, kFewestQueries = 24;
+  constexpr int64_t kMostQueries = 512, kFewestQueries = 24;
   const int64_t wanted = ceil_div(int64_t{2} * context.threads, std::max<int64_t>(1, sequences));
   int64_t block = std::min(kBlockElements / std::max<int64_t>(1, width), kMostQueries);
   block = std::max(std::min(block, ceil_div(queries, wanted)), kFewestQueries);

@@ -14,7 +14,7 @@ namespace engine::cpu::TOCAFARM_ISA {
 
 namespace {
 
-constexpr int64_t kKeyTile = 64;
+constexpr int64_t kKeyTile = 128;
 constexpr float kNothing = -__builtin_inff();  // the score of a key that is not attended to
 
 TOCAFARM_INLINE int64_t smaller(int64_t a, int64_t b) {
@@ -35,14 +35,13 @@ TOCAFARM_INLINE void multiply(const float* const* a, int64_t rows, int64_t depth
                    .c = c,
                    .c_stride = c_stride,
                    .add = add};
-  int64_t column = 0;
-  for (; column + kTileVecs * kLanes <= columns; column += kTileVecs * kLanes) {
+  for (int64_t column = 0; column < columns;) {
+    // Five vectors are best cut into 3 + 2: one alone would wait for its own sums.
+    const int64_t left = (columns - column) / kLanes;
+    const int64_t vecs = left == kTileVecs + 1 ? (left + 1) / 2 : smaller(left, kTileVecs);
     tile.c = c + column;
-    multiply_rows<kTileVecs>(rows, tile, b + column);
-  }
-  for (; column < columns; column += kLanes) {
-    tile.c = c + column;
-    multiply_rows<1>(rows, tile, b + column);
+    multiply_columns(vecs, rows, tile, b + column);
+    column += vecs * kLanes;
   }
 }
 

@@ -44,21 +44,45 @@ Window window(const ConvWeights& weights, ConstTensorView input, int axis, int64
           .size = input.dim(axis)};
 }
 
-// Pointers to the input pixels of one output pixel, tap after tap, `stride` apart.
-void locate_taps(const PanelConvWeights& weights, ConstTensorView input, const Window& time,
-                 const Window& rows, const Window& columns, const float** pointers,
-                 int64_t stride) {
+// Pointers to the input pixels of one output pixel, tap after tap, `stride` apart. Widens `range`
+// to the taps that are inside.
+void locate_taps(const PanelConvWeights& weights, ConstTensorView input,
+                 const std::array<Window, 3>& windows, const float** pointers, int64_t stride,
+                 TapRange& range) {
+  const auto& [time, rows, columns] = windows;
+  int64_t tap = 0;
   for (int64_t t = 0; t < time.taps; ++t) {
     for (int64_t y = 0; y < rows.taps; ++y) {
       const bool line_inside = time.holds(t) && rows.holds(y);
       const int64_t line = (time.begin + t) * rows.size + rows.begin + y;
-      for (int64_t x = 0; x < columns.taps; ++x, pointers += stride) {
-        *pointers = line_inside && columns.holds(x)
-                        ? input.f32() + (line * columns.size + columns.begin + x) * weights.in()
-                        : weights.padding.data();
+      for (int64_t x = 0; x < columns.taps; ++x, ++tap) {
+        const bool inside = line_inside && columns.holds(x);
+        const int64_t pixel = line * columns.size + columns.begin + x;
+        pointers[tap * stride] =
+            inside ? input.f32() + pixel * weights.in() : weights.padding.data();
+        if (!inside) continue;
+        range.first = std::min(range.first, tap);
+        range.last = std::max(range.last, tap + 1);
       }
     }
   }
+}
+
+// For output pixels [first, first + count).
+TapRange locate_pixels(const PanelConvWeights& weights, const ConvArgs& args, int64_t first,
+                       int64_t count, const float** pointers, int64_t stride) {
+  const int64_t height = args.output.dim(1), width = args.output.dim(2);
+  TapRange range{.first = weights.panels.taps, .last = 0};
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t pixel = first + i;
+    locate_taps(weights, args.input,
+                {window(weights, args.input, 0, pixel / (height * width)),
+                 window(weights, args.input, 1, pixel / width % height),
+                 window(weights, args.input, 2, pixel % width)},
+                pointers + i, stride, range);
+  }
+  // Where all lies in the padding one tap remains: it gives the zeros that the bias is added to.
+  return range.last > 0 ? range : TapRange{.first = 0, .last = 1};
 }
 
 }  // namespace
@@ -78,21 +102,14 @@ std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorVie
 void conv(const CpuContext& context, const ConvArgs& args) {
   check_args(args);
   const auto& weights = dynamic_cast<const PanelConvWeights&>(*args.weights);
-  const ConstTensorView input = args.input;
-  const int64_t height = args.output.dim(1), width = args.output.dim(2);
   multiply_rows(
       context,
       {
           .panels = &weights.panels,
-          .rows = args.output.dim(0) * height * width,
+          .rows = args.output.dim(0) * args.output.dim(1) * args.output.dim(2),
           .locate =
               [&](int64_t first, int64_t count, const float** pointers, int64_t stride, float*) {
-                for (int64_t i = 0; i < count; ++i) {
-                  const int64_t pixel = first + i;
-                  locate_taps(weights, input, window(weights, input, 0, pixel / (height * width)),
-                              window(weights, input, 1, pixel / width % height),
-                              window(weights, input, 2, pixel % width), pointers + i, stride);
-                }
+                return locate_pixels(weights, args, first, count, pointers, stride);
               },
           .residual = args.residual.f32(),
           .output = args.output.data(),

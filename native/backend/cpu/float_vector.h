@@ -115,35 +115,38 @@ TOCAFARM_INLINE Vec max(Vec a, Vec b) {
   return a > b ? a : b;
 }
 
-// Lanes are added pairwise, always in the same order.
-TOCAFARM_INLINE float sum_lanes(Vec value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+using AllLanes = std::make_integer_sequence<int, kLanes>;
+
+// Lane i holds what lane i ^ kStep held.
+template <int kStep, int... kLane>
+TOCAFARM_INLINE Vec exchange_lanes(Vec value, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(value, value, (kLane ^ kStep)...);
 }
 
-TOCAFARM_INLINE float max_lane(Vec value) {
-  float lanes[kLanes];
-  store(lanes, value);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i)
-      lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+// Lanes are added in pairs, always in the same order.
+template <int kStep = kLanes / 2>
+TOCAFARM_INLINE float sum_lanes(Vec value) {
+  const Vec folded = value + exchange_lanes<kStep>(value, AllLanes{});
+  if constexpr (kStep > 1) {
+    return sum_lanes<kStep / 2>(folded);
+  } else {
+    return folded[0];
   }
-  return lanes[0];
+}
+
+template <int kStep = kLanes / 2>
+TOCAFARM_INLINE float max_lane(Vec value) {
+  const Vec folded = max(value, exchange_lanes<kStep>(value, AllLanes{}));
+  if constexpr (kStep > 1) {
+    return max_lane<kStep / 2>(folded);
+  } else {
+    return folded[0];
+  }
 }
 
 // Lanes 2i and 2i + 1 change places.
-using AllLanes = std::make_integer_sequence<int, kLanes>;
-
-template <int... kLane>
-TOCAFARM_INLINE Vec swap_pairs_of(Vec value, std::integer_sequence<int, kLane...>) {
-  return __builtin_shufflevector(value, value, (kLane ^ 1)...);
-}
 TOCAFARM_INLINE Vec swap_pairs(Vec value) {
-  return swap_pairs_of(value, AllLanes{});
+  return exchange_lanes<1>(value, AllLanes{});
 }
 
 // One step of a transposition: exchanges the blocks of kStep lanes that stand across from each

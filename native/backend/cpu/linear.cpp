@@ -60,6 +60,7 @@ void linear(const CpuContext& context, const LinearArgs& args) {
                                      kernels.widen(input.bf16() + first * in, copy, count * in);
                                    const float* rows = widen ? copy : input.f32() + first * in;
                                    for (int64_t i = 0; i < count; ++i) pointers[i] = rows + i * in;
+                                   return TapRange{};
                                  },
                              .copy_floats_a_row = widen ? in : 0,
                              .epilogue = epilogue_of(args.activation),

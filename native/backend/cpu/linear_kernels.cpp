@@ -60,10 +60,20 @@ void multiply_piece(const PanelProduct& product, int64_t first_tap, int64_t taps
                    .c = nullptr,
                    .c_stride = kPanelColumns,
                    .add = first_tap + offset > 0};
-  for (int64_t row = 0; row < product.row_count; row += kTileRows) {
+  const int64_t vecs = (product.columns + kLanes - 1) / kLanes;
+  for (int64_t row = 0; row < product.row_count;) {
     tile.a = product.rows + first_tap * product.row_stride + row;
     tile.c = product.sums + row * kPanelColumns;
-    multiply_rows<kTileVecs>(product.row_count - row, tile, piece);
+    const int64_t left = product.row_count - row;
+    const bool tall = 2 * vecs <= kTileVecs && left >= kTallTileRows;
+    if (!tall) {
+      multiply_columns(vecs, left, tile, piece);
+    } else if (vecs == 1) {
+      multiply_tile<kTallTileRows, 1>(tile, piece);
+    } else {
+      multiply_tile<kTallTileRows, kTileVecs / 2>(tile, piece);
+    }
+    row += tall ? kTallTileRows : kTileRows;
   }
 }
 

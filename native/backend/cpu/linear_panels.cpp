@@ -60,18 +60,19 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
   const int64_t count = std::min(cut.block_rows, product.rows - first);
   const int64_t first_panel = task % cut.panel_groups * cut.panels_a_task;
   const int64_t last_panel = std::min(cut.panels, first_panel + cut.panels_a_task);
-  product.locate(first, count, memory.pointers, cut.block_rows, memory.copy);
+  const TapRange taps = product.locate(first, count, memory.pointers, cut.block_rows, memory.copy);
   const size_t element_bytes = dtype_bytes(panels.values.dtype());
   const size_t output_bytes = product.output_bf16 ? 2 : 4;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
     const int64_t column = panel * kernels.panel_columns;
     const int64_t place = first * panels.columns + column;
-    const int64_t values = panel * panels.taps * panels.depth * kernels.panel_columns;
+    const int64_t values =
+        (panel * panels.taps + taps.first) * panels.depth * kernels.panel_columns;
     kernels.multiply({
-        .rows = memory.pointers,
+        .rows = memory.pointers + taps.first * cut.block_rows,
         .row_stride = cut.block_rows,
         .row_count = count,
-        .taps = panels.taps,
+        .taps = taps.last - taps.first,
         .depth = panels.depth,
         .panel = static_cast<const std::byte*>(panels.values.view().data()) +
                  static_cast<size_t>(values) * element_bytes,

@@ -26,14 +26,21 @@ struct Panels {
 Panels pack_panels(const LinearKernels& kernels, ConstTensorView weight, int64_t taps,
                    ConstTensorView bias, DType storage);
 
+// Taps [first, last) that hold anything but zeros for some row of a block.
+struct TapRange {
+  int64_t first = 0;
+  int64_t last = 1;
+};
+
 // What to multiply: rows [0, rows), each `taps` times `depth` floats.
 struct RowProduct {
   const Panels* panels = nullptr;
   int64_t rows = 0;
   // Writes where row first + r of tap t begins to pointers[t * row_stride + r], r < count. `copy`
-  // is memory for copy_floats floats that live as long as the pointers.
-  std::function<void(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
-                     float* copy)>
+  // is memory for count * copy_floats_a_row floats that lives as long as the pointers. Taps outside
+  // the returned range are left out: adding zeros changes no bit.
+  std::function<TapRange(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
+                         float* copy)>
       locate;
   int64_t copy_floats_a_row = 0;
   Epilogue epilogue = Epilogue::kNone;

@@ -8,8 +8,10 @@
 
 namespace engine::cpu::TOCAFARM_ISA {
 
-// Registers: rows · vectors accumulators, the vectors of one line of b, and one broadcast.
+// Registers: rows · vectors accumulators, the vectors of one line of b, and one broadcast. A tall
+// tile is for few columns: sums must be many enough to hide the latency of a multiply-add.
 inline constexpr int kTileRows = 6;
+inline constexpr int kTallTileRows = 12;
 inline constexpr int kTileVecs = kLanes == 16 ? 4 : 2;
 
 namespace {
@@ -30,7 +32,7 @@ struct TileProduct {
 template <int kRows, int kVecs, typename Element>
 TOCAFARM_INLINE void multiply_tile(const TileProduct& product, const Element* b) {
   Vec sum[kRows][kVecs];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) {
@@ -40,13 +42,13 @@ TOCAFARM_INLINE void multiply_tile(const TileProduct& product, const Element* b)
   const int64_t depth = product.depth, b_stride = product.b_stride;
   for (int64_t t = 0; t < product.taps; ++t) {
     const float* row[kRows];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) row[r] = product.a[t * product.tap_stride + r] + product.offset;
     for (int64_t i = 0; i < depth; ++i, b += b_stride) {
       Vec line[kVecs];
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) line[v] = load(b + v * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
         const Vec factor = broadcast(row[r][i]);
 #pragma GCC unroll 8
@@ -54,7 +56,7 @@ TOCAFARM_INLINE void multiply_tile(const TileProduct& product, const Element* b)
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) {
@@ -80,6 +82,19 @@ TOCAFARM_INLINE void multiply_rows(int64_t rows, const TileProduct& product, con
       return multiply_tile<5, kVecs>(product, b);
     default:
       return multiply_tile<6, kVecs>(product, b);
+  }
+}
+
+// The same for 1 to kTileVecs vectors of columns.
+template <typename Element>
+TOCAFARM_INLINE void multiply_columns(int64_t vecs, int64_t rows, const TileProduct& product,
+                                      const Element* b) {
+  static_assert(kTileVecs == 2 || kTileVecs == 4);
+  if (vecs == 1) return multiply_rows<1>(rows, product, b);
+  if (vecs == 2) return multiply_rows<2>(rows, product, b);
+  if constexpr (kTileVecs == 4) {
+    if (vecs == 3) return multiply_rows<3>(rows, product, b);
+    return multiply_rows<4>(rows, product, b);
   }
 }
 
