@@ -1,0 +1,110 @@
+// The wiring of a coordinator: the only place where log, leader, store, services and pages meet.
+
+import path from "node:path";
+import { openFolderStore } from "../artifacts/folder.js";
+import { FarmError } from "../common/errors.js";
+import { lockFolder } from "../common/folder-lock.js";
+import { startHttp } from "../common/http.js";
+import type { Serving, Teardown } from "../common/lifecycle.js";
+import type { Log } from "../common/log.js";
+import { removeCoordinatorFile, writeCoordinatorFile } from "../common/paths.js";
+import { startRpcServer } from "../common/rpc.js";
+import { makePlan } from "../engine/plan.js";
+import { RenderFarmService } from "../proto/gen/tocafarm/v1/farm.js";
+import { WorkerLinkService } from "../proto/gen/tocafarm/v1/worker.js";
+import type { CoordinatorConfig } from "./config.js";
+import { defaultRules } from "./core/decide.js";
+import { pages } from "./http/pages.js";
+import { startJanitor } from "./janitor.js";
+import { Leader } from "./leader.js";
+import { meter } from "./metrics.js";
+import { connectNats } from "./nats/connection.js";
+import { openEventLog } from "./nats/event-log.js";
+import { startNatsServer } from "./nats/server.js";
+import type { Planner } from "./ports.js";
+import { createPromptStore } from "./prompts.js";
+import { renderFarmService } from "./rpc/render-farm.js";
+import { addStandardServices } from "./rpc/standard-services.js";
+import { workerLinkService } from "./rpc/worker-link.js";
+
+/** Calls in flight get this long at the end. */
+const rpcGraceMs = 500;
+
+export interface CoordinatorOptions {
+  readonly config: CoordinatorConfig;
+  readonly log: Log;
+  readonly teardown: Teardown;
+}
+
+/** Starts every part, adding it to `teardown`. Throws FarmError; what has started is then in `teardown`. */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Serving> {
+  const { config, log, teardown } = options;
+  const lock = await lockFolder(config.dataFolder);
+  teardown.add("folder lock", () => lock.release());
+  const store = await openFolderStore(config.artifactsFolder);
+  const { url, broken: natsBroken } = await natsOf(options);
+  const connection = await connectNats(url, log);
+  teardown.add("NATS connection", () => connection.close());
+  const eventLog = await openEventLog(connection, config.pool);
+  const rules = { ...defaultRules, leaseMs: config.leaseMs };
+  const leader = await Leader.open({ eventLog, rules, log });
+  teardown.add("leader", () => leader.stop());
+  const janitor = startJanitor(leader, store, log);
+  teardown.add("janitor", () => janitor.stop());
+
+  const stopping = new AbortController();
+  const prompts = createPromptStore(store);
+  const shared = { farm: leader, prompts, stopping: stopping.signal };
+  const uploadFolder = path.join(config.dataFolder, "uploads");
+  const rpc = await startRpcServer(config.listen, (server) => {
+    const farmOptions = { ...shared, store, plan: planWithEngine, uploadFolder };
+    server.addService(RenderFarmService, renderFarmService(farmOptions));
+    server.addService(
+      WorkerLinkService,
+      workerLinkService({ ...shared, leaseMs: config.leaseMs, log }),
+    );
+    const health = addStandardServices(server);
+    stopping.signal.addEventListener("abort", () => health.stop());
+  });
+  teardown.add("gRPC", () => {
+    stopping.abort(new FarmError("UNAVAILABLE", "the coordinator is stopping; try again later"));
+    return rpc.stop(rpcGraceMs);
+  });
+
+  const { metrics, refresh } = meter(leader);
+  const routes = pages({ farm: leader, metrics, refresh, pool: config.pool });
+  const http = await startHttp({ listen: config.http, routes, log });
+  teardown.add("HTTP", () => http.stop());
+
+  const addresses = { grpc: rpc.address, http: http.address };
+  writeCoordinatorFile(config.dataFolder, { ...addresses, pid: process.pid });
+  teardown.add("coordinator file", () => removeCoordinatorFile(config.dataFolder, process.pid));
+  return { ...addresses, broken: Promise.race([leader.broken, natsBroken]) };
+}
+
+/** The NATS server that was named, or one of our own. */
+async function natsOf({
+  config,
+  log,
+  teardown,
+}: CoordinatorOptions): Promise<{ readonly url: string; readonly broken: Promise<never> }> {
+  if (config.natsUrl !== undefined) {
+    return { url: config.natsUrl, broken: new Promise(() => {}) };
+  }
+  const server = await startNatsServer(path.join(config.dataFolder, "nats"), log);
+  teardown.add("nats-server", () => server.stop());
+  return server;
+}
+
+const planWithEngine: Planner = (model, spec, dtype) => {
+  const configs = {
+    transformer: model.transformerConfig,
+    vae: model.vaeConfig,
+    textEncoder: model.textEncoderConfig,
+  };
+  const { frames, height, width, fps, steps, guidance, policy } = spec;
+  const request = { frames, height, width, fps, steps, guidance, policy };
+  const plan = makePlan(configs, request, dtype === "bf16" ? "bf16" : "fp32");
+  const { flops, flopsNone, cacheBytes, peakBytes, digest, warnings } = plan;
+  return { flops, flopsNone, cacheBytes, peakBytes, digest, warnings };
+};

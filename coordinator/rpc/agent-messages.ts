@@ -1,0 +1,146 @@
+// What an agent says, as commands. Everything is bounded and checked here; an agent that breaks a bound is cut off with the reason.
+
+import { FarmError } from "../../common/errors.js";
+import { artifactPrefix, clipId } from "../../common/ids.js";
+import type {
+  AttemptProgress,
+  Completed,
+  ConnectRequest,
+  Device,
+  Failed,
+  Hello,
+  Model,
+} from "../../proto/gen/tocafarm/v1/worker.js";
+import type { Command } from "../core/commands.js";
+import type { AttemptReport, DeviceInfo, ModelInfo, WorkerHello } from "../core/liveness.js";
+import { fromFailureMessage, fromRefMessage, fromTotalsMessage } from "./convert.js";
+
+const bounds = {
+  devices: 64,
+  models: 64,
+  attempts: 1_024,
+  artifacts: 16,
+  configCharacters: 1024 * 1024,
+} as const;
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const devicePattern = /^(cpu|cuda:\d{1,3})$/;
+const textCharactersMax = 300;
+
+const conditions = {
+  DEVICE_STATE_STARTING: "starting",
+  DEVICE_STATE_READY: "ready",
+  DEVICE_STATE_FAILED: "failed",
+} as const;
+
+/** Throws INVALID_ARGUMENT for a Hello that is none. */
+export function fromHello(hello: Hello): WorkerHello {
+  if (!namePattern.test(hello.workerId)) {
+    throw invalid(
+      `worker_id "${hello.workerId.slice(0, 40)}" is no name; up to 100 letters, digits, ".", "_", "-"`,
+    );
+  }
+  atMost("devices", hello.devices, bounds.devices);
+  atMost("models", hello.models, bounds.models);
+  const reports = [...hello.completed, ...hello.failed].map(({ attempt }) => attempt);
+  atMost("attempts", [...hello.held, ...reports], bounds.attempts);
+  return {
+    id: hello.workerId,
+    version: hello.version.slice(0, textCharactersMax),
+    devices: hello.devices.map(fromDevice),
+    models: hello.models.map(fromModel),
+    // What ended while the connection was down is still held until the report, which follows, is heard.
+    held: [...hello.held, ...reports].map(fromRefMessage),
+  };
+}
+
+/** The command that a later message of `worker` stands for; undefined for a message of a newer agent. */
+export function fromMessage(
+  worker: string,
+  message: ConnectRequest["message"],
+): Command | undefined {
+  switch (message?.$case) {
+    case "progress": {
+      const { attempts, idleDevices } = message.value;
+      atMost("attempts", attempts, bounds.attempts);
+      atMost("idle_devices", idleDevices, bounds.devices);
+      return { type: "progress", worker, attempts: attempts.map(fromProgress), idleDevices };
+    }
+    case "completed":
+      return fromCompleted(worker, message.value);
+    case "failed":
+      return fromFailed(worker, message.value);
+    case "deviceChanged":
+      if (!message.value.device) throw invalid("DeviceChanged names no device");
+      return { type: "device", worker, device: fromDevice(message.value.device) };
+    case "hello":
+      throw invalid("a connection has one Hello");
+    case undefined:
+      return undefined;
+  }
+}
+
+/** An attempt's files lie under its own prefix; anything else is no completion of it. */
+export function fromCompleted(worker: string, message: Completed): Command {
+  const ref = fromRefMessage(message.attempt);
+  atMost("artifacts", message.artifacts, bounds.artifacts);
+  const prefix = artifactPrefix(clipId(ref.batch, ref.clip), ref.attempt);
+  const artifacts = message.artifacts.map(({ key, sha256, sizeBytes }) => {
+    if (!key.startsWith(prefix) || key.length > textCharactersMax) {
+      throw invalid(`artifact "${key.slice(0, 100)}" does not lie under ${prefix}`);
+    }
+    if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalid(`artifact ${key} has no SHA-256`);
+    return { key, sha256, sizeBytes: Number(sizeBytes) };
+  });
+  if (artifacts.length === 0) throw invalid(`the completion of ${prefix} has no artifact`);
+  return { type: "completed", worker, ref, artifacts, totals: fromTotalsMessage(message.totals) };
+}
+
+export function fromFailed(worker: string, message: Failed): Command {
+  const ref = fromRefMessage(message.attempt);
+  const failure = fromFailureMessage(message.failure);
+  return { type: "failed", worker, ref, failure, childDead: message.childDead };
+}
+
+function fromProgress(progress: AttemptProgress): AttemptReport {
+  const { stage, step, steps, totals, attempt } = progress;
+  return {
+    ...fromRefMessage(attempt),
+    stage: stage.slice(0, textCharactersMax),
+    step,
+    steps,
+    totals: totals ? fromTotalsMessage(totals) : null,
+  };
+}
+
+function fromDevice(device: Device): DeviceInfo {
+  const { name, kind, memoryBytes, dtype, state } = device;
+  if (!devicePattern.test(name)) {
+    throw invalid(`device "${name.slice(0, 40)}" is none; cpu and cuda:N exist`);
+  }
+  if (kind.length > textCharactersMax) {
+    throw invalid(`the kind of ${name} has ${kind.length} characters`);
+  }
+  const condition = Object.hasOwn(conditions, state)
+    ? conditions[state as keyof typeof conditions] // one of its keys, as was just asked
+    : "failed";
+  return { name, kind, memoryBytes: Number(memoryBytes), dtype, condition };
+}
+
+function fromModel(model: Model): ModelInfo {
+  const { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig } = model;
+  if (name === "" || name.length > textCharactersMax) throw invalid("a model has no name");
+  const texts = [weightsDigest, transformerConfig, vaeConfig, textEncoderConfig];
+  if (texts.some((text) => text.length > bounds.configCharacters)) {
+    throw invalid(`the config of ${name} has more than ${bounds.configCharacters} characters`);
+  }
+  return { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig };
+}
+
+function atMost(what: string, list: readonly unknown[], max: number): void {
+  if (list.length > max) throw invalid(`${list.length} ${what} are given, ${max} are allowed`);
+}
+
+function invalid(message: string): FarmError {
+  return new FarmError("INVALID_ARGUMENT", message);
+}

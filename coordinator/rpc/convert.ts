@@ -1,0 +1,235 @@
+// Between the messages of proto/ and the plain types of core/: one function for each pair. What a message lacks is refused here, and what
+// a peer could make too long is cut or refused here, so that core and log see bounded data only.
+
+import { FarmError, isErrorCode } from "../../common/errors.js";
+import { clipId, parseSegmentId, segmentId } from "../../common/ids.js";
+import type {
+  Batch as BatchMessage,
+  Clip as ClipMessage,
+  Worker as WorkerMessage,
+} from "../../proto/gen/tocafarm/v1/farm.js";
+import type {
+  Artifact as ArtifactMessage,
+  Failure as FailureMessage,
+  RenderSpec as RenderSpecMessage,
+  RenderTotals as RenderTotalsMessage,
+} from "../../proto/gen/tocafarm/v1/render.js";
+import type { AttemptRef as AttemptRefMessage } from "../../proto/gen/tocafarm/v1/worker.js";
+import type { Artifact, AttemptRef, Failure, RenderSpec, RenderTotals } from "../core/events.js";
+import { conditionOf, type Liveness, type WorkerMemory } from "../core/liveness.js";
+import {
+  type Batch,
+  batchPhaseOf,
+  type Clip,
+  clipKey,
+  clipsCancelled,
+  phaseOf,
+  type State,
+} from "../core/state.js";
+
+const failureCharactersMax = 1_000;
+const seedModulus = 2n ** 64n;
+
+const batchStates = {
+  queued: "BATCH_STATE_QUEUED",
+  active: "BATCH_STATE_ACTIVE",
+  succeeded: "BATCH_STATE_SUCCEEDED",
+  failed: "BATCH_STATE_FAILED",
+  cancelled: "BATCH_STATE_CANCELLED",
+} as const;
+
+const clipStates = {
+  queued: "CLIP_STATE_QUEUED",
+  leased: "CLIP_STATE_LEASED",
+  running: "CLIP_STATE_RUNNING",
+  retry_wait: "CLIP_STATE_RETRY_WAIT",
+  published: "CLIP_STATE_PUBLISHED",
+  failed: "CLIP_STATE_FAILED",
+  cancelled: "CLIP_STATE_CANCELLED",
+} as const;
+
+const traceDetails = {
+  none: "TRACE_DETAIL_UNSPECIFIED",
+  modules: "TRACE_DETAIL_MODULES",
+  indices: "TRACE_DETAIL_INDICES",
+} as const;
+
+export function toBatchMessage(batch: Batch): BatchMessage {
+  return {
+    id: batch.id,
+    name: batch.name,
+    state: batchStates[batchPhaseOf(batch)],
+    spec: toSpecMessage(batch.spec),
+    tenant: batch.tenant,
+    priority: batch.priority,
+    submittedAt: new Date(batch.submittedAt),
+    endedAt: batch.endedAt === null ? undefined : new Date(batch.endedAt),
+    clipsTotal: batch.clipsTotal,
+    clipsPublished: batch.clipsPublished,
+    clipsFailed: batch.clipsFailed,
+    clipsCancelled: clipsCancelled(batch),
+    flopsPerClip: batch.plan.flops,
+    flopsNonePerClip: batch.plan.flopsNone,
+    cacheBytes: BigInt(batch.plan.cacheBytes),
+    peakBytes: BigInt(batch.plan.peakBytes),
+    warnings: [...batch.plan.warnings],
+  };
+}
+
+/** A clip as its batch, its newest attempt and the leader's memory show it. */
+export function toClipMessage(
+  batch: Batch,
+  index: number,
+  live: Liveness,
+  prompts: readonly string[],
+): ClipMessage {
+  const clip = batch.clips.get(index);
+  const phase = phaseOf(batch, clip);
+  const progress = clip?.lease ? live.leases.get(clipKey(batch.id, index)) : undefined;
+  const publication = clip?.publication;
+  const place = publication ?? clip?.lease;
+  const totals = publication?.totals ?? progress?.totals;
+  return {
+    id: clipId(batch.id, index),
+    index,
+    prompt: prompts[index] ?? "",
+    seed: seedOf(batch.spec, index),
+    state: clipStates[phase],
+    attempt: clip?.attempt ?? 0,
+    worker: place?.worker ?? "",
+    device: place?.device ?? "",
+    step: publication ? batch.spec.steps : (progress?.step ?? 0),
+    steps: batch.spec.steps,
+    totals: totals ? toTotalsMessage(totals) : undefined,
+    seconds: publication?.seconds ?? 0,
+    artifacts: (publication?.artifacts ?? []).map(toArtifactMessage),
+    failure: shownFailure(clip),
+  };
+}
+
+export function toWorkerMessage(worker: WorkerMemory, state: State): WorkerMessage {
+  const leases = [...state.leases.values()].filter((lease) => lease.worker === worker.id);
+  return {
+    id: worker.id,
+    version: worker.version,
+    connected: worker.connected,
+    connectedAt: new Date(worker.connectedAt),
+    devices: [...worker.devices.values()].map((device) => {
+      const lease = leases.find((candidate) => candidate.device === device.info.name);
+      return {
+        name: device.info.name,
+        kind: device.info.kind,
+        memoryBytes: BigInt(device.info.memoryBytes),
+        state: conditionOf(device),
+        attempt: lease ? `${segmentId(lease.batch, lease.clip)}/${lease.attempt}` : "",
+        models: [...worker.models.keys()],
+      };
+    }),
+  };
+}
+
+/** The seed of clip `index`: it wraps around at 64 bits. */
+export function seedOf(spec: RenderSpec, index: number): bigint {
+  return (BigInt(spec.seed) + BigInt(index)) % seedModulus;
+}
+
+export function toSpecMessage(spec: RenderSpec): RenderSpecMessage {
+  const { policy, scores, trace, seed, ...same } = spec;
+  return {
+    ...same,
+    seed: BigInt(seed),
+    policy: { name: policy.name, options: { ...policy.options } },
+    scores: scores
+      ? {
+          aesthetic: scores.aesthetic ?? undefined,
+          motion: scores.motion ?? undefined,
+          cameraMotion: scores.cameraMotion ?? undefined,
+        }
+      : undefined,
+    trace: traceDetails[trace],
+  };
+}
+
+/** Throws INVALID_ARGUMENT for what no plan would look at. */
+export function fromSpecMessage(message: RenderSpecMessage): RenderSpec {
+  const { policy, scores, trace, seed, ...same } = message;
+  const options = Object.entries(policy?.options ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    ...same,
+    seed: seed.toString(),
+    policy: { name: policy?.name ?? "", options: Object.fromEntries(options) },
+    scores: scores
+      ? {
+          aesthetic: scores.aesthetic ?? null,
+          motion: scores.motion ?? null,
+          cameraMotion: scores.cameraMotion ?? null,
+        }
+      : null,
+    trace: fromTrace(trace),
+  };
+}
+
+export function toTotalsMessage(totals: RenderTotals): RenderTotalsMessage {
+  return {
+    ...totals,
+    tokensComputed: BigInt(totals.tokensComputed),
+    tokensReused: BigInt(totals.tokensReused),
+  };
+}
+
+/** Absent totals are zeros. */
+export function fromTotalsMessage(totals: RenderTotalsMessage | undefined): RenderTotals {
+  return {
+    tokensComputed: Number(totals?.tokensComputed ?? 0n),
+    tokensReused: Number(totals?.tokensReused ?? 0n),
+    flops: totals?.flops ?? 0,
+    flopsNone: totals?.flopsNone ?? 0,
+    textEncodeSeconds: totals?.textEncodeSeconds ?? 0,
+    denoiseSeconds: totals?.denoiseSeconds ?? 0,
+    decodeSeconds: totals?.decodeSeconds ?? 0,
+    encodeSeconds: totals?.encodeSeconds ?? 0,
+    uploadSeconds: totals?.uploadSeconds ?? 0,
+  };
+}
+
+export function toArtifactMessage({ key, sha256, sizeBytes }: Artifact): ArtifactMessage {
+  return { key, sha256, sizeBytes: BigInt(sizeBytes) };
+}
+
+/** An unknown code is INTERNAL; a long message is cut. */
+export function fromFailureMessage(failure: FailureMessage | undefined): Failure {
+  const code = isErrorCode(failure?.code) ? failure.code : "INTERNAL";
+  const message = failure?.message || "the worker gave no reason";
+  return { code, message: message.slice(0, failureCharactersMax) };
+}
+
+export function toRefMessage({ batch, clip, attempt }: AttemptRef): AttemptRefMessage {
+  return { segmentId: segmentId(batch, clip), attempt };
+}
+
+/** Throws INVALID_ARGUMENT for what is no attempt of a clip. */
+export function fromRefMessage(ref: AttemptRefMessage | undefined): AttemptRef {
+  if (!ref) throw new FarmError("INVALID_ARGUMENT", "a report names no attempt");
+  const { batch, index, segment } = parseSegmentId(ref.segmentId);
+  if (segment !== 0) {
+    throw new FarmError("INVALID_ARGUMENT", `${ref.segmentId}: a clip has one segment, number 0`);
+  }
+  return { batch, clip: index, attempt: ref.attempt };
+}
+
+function shownFailure(clip: Clip | undefined): FailureMessage | undefined {
+  return clip?.failure && !clip.publication ? { ...clip.failure } : undefined;
+}
+
+function fromTrace(trace: RenderSpecMessage["trace"]): RenderSpec["trace"] {
+  switch (trace) {
+    case "TRACE_DETAIL_UNSPECIFIED":
+      return "none";
+    case "TRACE_DETAIL_MODULES":
+      return "modules";
+    case "TRACE_DETAIL_INDICES":
+      return "indices";
+    default:
+      throw new FarmError("INVALID_ARGUMENT", "trace is unknown; none, modules or indices exist");
+  }
+}

@@ -1,0 +1,147 @@
+// WatchBatch: what changed of a batch, from a log sequence on. A watcher keeps the set of changed clips, not their history, so a slow
+// reader costs no memory: when it is ready for more, it gets the newest state of each clip that changed meanwhile.
+
+import { sleep } from "../../common/clock.js";
+import { FarmError } from "../../common/errors.js";
+import type { Send } from "../../common/rpc.js";
+import type { WatchBatchRequest, WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
+import type { Farm } from "../core/farm.js";
+import type { Batch } from "../core/state.js";
+import type { FarmPort, Turn } from "../ports.js";
+import type { PromptStore } from "../prompts.js";
+import { toBatchMessage, toClipMessage } from "./convert.js";
+
+/** Clips of one message: about 1 MB with long prompts. */
+const clipsPerMessageMax = 500;
+
+/** At most five messages a second tell of progress. */
+const gapMs = 200;
+
+export interface WatchOptions {
+  readonly farm: FarmPort;
+  readonly prompts: PromptStore;
+  readonly request: WatchBatchRequest;
+  readonly send: Send<WatchBatchResponse>;
+  /** Aborts when the reader is gone or the coordinator stops. */
+  readonly signal: AbortSignal;
+}
+
+/** Sends changes until the batch has ended. Throws NOT_FOUND, INVALID_ARGUMENT, or the signal's reason. */
+export async function watchBatch(options: WatchOptions): Promise<void> {
+  const { farm, request, signal } = options;
+  const changes = new Changes(request.batchId);
+  const unsubscribe = farm.onTurn((turn) => changes.add(turn));
+  try {
+    const promptsKey = await farm.query((now) => begin(now, request, changes));
+    const prompts = await options.prompts.load(promptsKey);
+    for (;;) {
+      const ended = await sendChanges(options, changes, prompts);
+      if (ended) return;
+      await changes.next(signal);
+      await sleep(gapMs, signal);
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** Clips that changed since the reader heard of them. */
+class Changes {
+  readonly clips = new Set<number>();
+  /** The batch as a whole changed, or was never sent. */
+  whole = true;
+  readonly #batch: string;
+  #wake: (() => void) | undefined;
+
+  constructor(batch: string) {
+    this.#batch = batch;
+  }
+
+  add({ events, commands }: Turn): void {
+    for (const event of events) {
+      if (!("batch" in event) || event.batch !== this.#batch) continue;
+      this.whole = true;
+      if ("clip" in event) this.clips.add(event.clip);
+    }
+    for (const command of commands) {
+      if (command.type !== "progress") continue;
+      for (const { batch, clip } of command.attempts) {
+        if (batch === this.#batch) this.clips.add(clip);
+      }
+    }
+    if (this.whole || this.clips.size > 0) this.#wake?.();
+  }
+
+  /** Resolves when there is something to send. */
+  async next(signal: AbortSignal): Promise<void> {
+    if (this.whole || this.clips.size > 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      this.#wake = () => {
+        signal.removeEventListener("abort", abort);
+        resolve();
+      };
+      if (signal.aborted) abort();
+      else signal.addEventListener("abort", abort, { once: true });
+    });
+    this.#wake = undefined;
+  }
+}
+
+/** Marks what the reader does not know yet; resolves to the key of the prompts. */
+function begin({ state }: Farm, request: WatchBatchRequest, changes: Changes): string {
+  const batch = batchOf(state.batches, request.batchId);
+  const after = Number(request.afterSequence);
+  if (after > state.sequence) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `after_sequence is ${after}, the log stands at ${state.sequence}; watch from 0`,
+    );
+  }
+  const all = after === 0 || batch.changedAt > after;
+  if (all) for (let index = 0; index < batch.clipsTotal; index++) changes.clips.add(index);
+  for (const clip of batch.clips.values()) {
+    if (clip.changedAt > after || clip.lease) changes.clips.add(clip.index);
+  }
+  return batch.promptsKey;
+}
+
+/** Sends what changed, in messages of bounded size; true when the batch has ended and all of it was sent. */
+async function sendChanges(
+  { farm, request, send }: WatchOptions,
+  changes: Changes,
+  prompts: readonly string[],
+): Promise<boolean> {
+  for (;;) {
+    const { message, done } = await farm.query(({ state, live }) => {
+      const batch = batchOf(state.batches, request.batchId);
+      const clips = take(changes.clips).map((index) => toClipMessage(batch, index, live, prompts));
+      changes.whole = false;
+      const message = {
+        sequence: BigInt(state.sequence),
+        batch: toBatchMessage(batch),
+        clips,
+      };
+      return { message, done: changes.clips.size === 0 };
+    });
+    // A sequence is a place to resume from: it is said only when everything up to it was sent.
+    await send(done ? message : { ...message, sequence: 0n });
+    if (done) return message.batch.endedAt !== undefined && !changes.whole;
+  }
+}
+
+function take(clips: Set<number>): number[] {
+  const taken: number[] = [];
+  for (const index of clips) {
+    if (taken.length === clipsPerMessageMax) break;
+    taken.push(index);
+    clips.delete(index);
+  }
+  return taken;
+}
+
+function batchOf(batches: ReadonlyMap<string, Batch>, id: string): Batch {
+  const batch = batches.get(id);
+  if (batch) return batch;
+  throw new FarmError("NOT_FOUND", `there is no batch "${id.slice(0, 64)}"; ls lists them`);
+}
