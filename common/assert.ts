@@ -1,5 +1,5 @@
-// Assertions are for our own mistakes: they stop the process, or the one computation that can no longer be trusted. What the world does
-// wrong is a FarmError (errors.ts).
+// Assertions are for our own mistakes: they stop the process, or the one computation that can no
+// longer be trusted. What the world does wrong is a FarmError (errors.ts).
 
 export class AssertionError extends Error {
   override readonly name = "AssertionError";

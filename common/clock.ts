@@ -1,14 +1,21 @@
-// Time behind an interface, so that tests and the simulation bring their own. No caller reads Date.now() or performance.now() itself.
+// Time behind an interface, so that tests and the simulation bring their own. No caller reads
+// Date.now() or performance.now() itself.
 
 /** Milliseconds that never go back. */
 export interface Clock {
   now(): number;
 }
 
-/** Milliseconds since the process started; immune to changes of the wall clock. For durations and deadlines. */
+/**
+ * Milliseconds since the process started; immune to changes of the wall clock. For durations and
+ * deadlines.
+ */
 export const monotonicClock: Clock = { now: () => performance.now() };
 
-/** A wall clock that never goes back and never stands below `floorMs`: it reads the system's time once and goes on monotonically. */
+/**
+ * A wall clock that never goes back and never stands below `floorMs`: it reads the system's time
+ * once and goes on monotonically.
+ */
 export function steadyWallClock(floorMs: number): Clock {
   const baseMs = Math.max(Date.now(), floorMs) - performance.now();
   return { now: () => Math.floor(baseMs + performance.now()) };

@@ -1,5 +1,6 @@
-// Command line flags of a process, declared as a table: type, bounds, default and help stand in one place, and an unknown flag is an
-// error that names its nearest neighbour. Only long flags; `--name value` and `--name=value` are the same.
+// Command line flags of a process, declared as a table: type, bounds, default and help stand in one
+// place, and an unknown flag is an error that names its nearest neighbour. Only long flags; `--name
+// value` and `--name=value` are the same.
 
 import { FarmError } from "./errors.js";
 
@@ -11,7 +12,10 @@ interface FlagBase {
   readonly env?: string;
 }
 
-/** One row of the table. `required`: absent is an error. Without `default` and `required` the value may be undefined. */
+/**
+ * One row of the table. `required`: absent is an error. Without `default` and `required` the value
+ * may be undefined.
+ */
 export type Flag =
   | (FlagBase & { readonly type: "string"; readonly default?: string; readonly required?: true })
   | (FlagBase & { readonly type: "strings" })
@@ -39,7 +43,10 @@ type Scalar<F extends Flag> = F extends { type: "integer" | "number" }
     ? C
     : string;
 
-/** What parseFlags returns for a table; keys are the flag names as written, e.g. `flags["log-level"]`. */
+/**
+ * What parseFlags returns for a table; keys are the flag names as written, e.g.
+ * `flags["log-level"]`.
+ */
 export type FlagValues<T extends FlagTable> = {
   readonly [K in keyof T]: T[K] extends { type: "boolean" }
     ? boolean
@@ -50,7 +57,10 @@ export type FlagValues<T extends FlagTable> = {
         : Scalar<T[K]> | undefined;
 };
 
-/** Reads `argv` (without node and script). Throws INVALID_ARGUMENT naming the flag, the value and the bound. */
+/**
+ * Reads `argv` (without node and script). Throws INVALID_ARGUMENT naming the flag, the value and
+ * the bound.
+ */
 export function parseFlags<const T extends FlagTable>(
   table: T,
   argv: readonly string[],
@@ -77,7 +87,10 @@ export function usage(table: FlagTable): string {
   return rows.map((row) => row.left.padEnd(width) + row.right).join("\n");
 }
 
-/** Host and port of `HOST:PORT`; the host of an IPv6 address stands in brackets. Throws INVALID_ARGUMENT. */
+/**
+ * Host and port of `HOST:PORT`; the host of an IPv6 address stands in brackets. Throws
+ * INVALID_ARGUMENT.
+ */
 export function parseAddress(text: string): { readonly host: string; readonly port: number } {
   const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(text);
   const port = Number(match?.[2]);
@@ -87,7 +100,10 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port };
 }
 
-/** The candidate that is nearest to `name` by edit distance, if any is near enough to be a slip of the finger. */
+/**
+ * The candidate that is nearest to `name` by edit distance, if any is near enough to be a slip of
+ * the finger.
+ */
 export function suggestion(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;

@@ -1,7 +1,10 @@
-// The one error class of the TypeScript side, and the table of its codes. A message names the value, the bound and what to do, in one
-// line. Catch only where something is decided.
+// The one error class of the TypeScript side, and the table of its codes. A message names the
+// value, the bound and what to do, in one line. Catch only where something is decided.
 
-/** Every code: the gRPC status that carries it, the exit code of the CLI, and whether another try can succeed. */
+/**
+ * Every code: the gRPC status that carries it, the exit code of the CLI, and whether another try
+ * can succeed.
+ */
 export const errorCodes = {
   INVALID_ARGUMENT: { grpc: 3, exit: 2, retryable: false },
   NOT_FOUND: { grpc: 5, exit: 3, retryable: false },
@@ -42,7 +45,10 @@ export class FarmError extends Error {
   }
 }
 
-/** Anything thrown, as a FarmError: codes of the addon and of Node's system errors are kept or mapped. */
+/**
+ * Anything thrown, as a FarmError: codes of the addon and of Node's system errors are kept or
+ * mapped.
+ */
 export function asFarmError(thrown: unknown, fallback: ErrorCode = "INTERNAL"): FarmError {
   if (thrown instanceof FarmError) return thrown;
   if (!(thrown instanceof Error)) return new FarmError(fallback, String(thrown));

@@ -1,5 +1,5 @@
-// A small HTTP server for what operators read: /metrics, /healthz, /readyz and a front page. GET and HEAD only; nothing is ever written
-// through it.
+// A small HTTP server for what operators read: /metrics, /healthz, /readyz and a front page. GET
+// and HEAD only; nothing is ever written through it.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,5 +1,6 @@
-// Names of batches, clips, segments and attempts as users and the artifact store see them. A batch's name sorts by its time; the others
-// count within it, so 100,000 clips need no name of their own in the log.
+// Names of batches, clips, segments and attempts as users and the artifact store see them. A
+// batch's name sorts by its time; the others count within it, so 100,000 clips need no name of
+// their own in the log.
 
 import { randomBytes } from "node:crypto";
 import { assert } from "./assert.js";

@@ -1,6 +1,7 @@
-// The life of a process: start its parts, say that it serves, stop on a signal or when the parent is gone, take the parts down in reverse
-// order, and end with the exit code of what went wrong. A forked process tells its parent by IPC messages, whose channel closing means
-// that the parent died.
+// The life of a process: start its parts, say that it serves, stop on a signal or when the parent
+// is gone, take the parts down in reverse order, and end with the exit code of what went wrong. A
+// forked process tells its parent by IPC messages, whose channel closing means that the parent
+// died.
 
 import { asFarmError, errorCodes, type FarmError } from "./errors.js";
 import type { Log } from "./log.js";
@@ -26,7 +27,9 @@ export class Teardown {
     this.#parts.push({ name, stop });
   }
 
-  /** Stops every part, the newest first; one that fails is logged and does not keep the others up. */
+  /**
+   * Stops every part, the newest first; one that fails is logged and does not keep the others up.
+   */
   async run(log: Log): Promise<void> {
     for (let part = this.#parts.pop(); part !== undefined; part = this.#parts.pop()) {
       try {
@@ -48,7 +51,10 @@ export interface Serving {
 
 export interface ProcessOptions {
   readonly log: Log;
-  /** Starts the parts, adding each to `teardown` as soon as it runs. `signal` aborts when the process shall stop. */
+  /**
+   * Starts the parts, adding each to `teardown` as soon as it runs. `signal` aborts when the
+   * process shall stop.
+   */
   readonly start: (teardown: Teardown, signal: AbortSignal) => Promise<Serving>;
   /** How long the parts may take to stop before the process exits regardless. */
   readonly stopMsMax: number;
@@ -77,7 +83,10 @@ export async function runProcess({ log, start, stopMsMax }: ProcessOptions): Pro
   process.exit(failure ? errorCodes[failure.code].exit : 0);
 }
 
-/** Ends a process that never came to start: one line on stderr, a message to the parent, the code's exit status. */
+/**
+ * Ends a process that never came to start: one line on stderr, a message to the parent, the code's
+ * exit status.
+ */
 export async function exitWith(thrown: unknown): Promise<never> {
   const error = asFarmError(thrown);
   process.stderr.write(`${error.code}: ${error.message}\n`);
@@ -122,6 +131,7 @@ function sendToParent(message: ChildMessage): Promise<void> {
       resolve();
       return;
     }
-    process.send(message, undefined, undefined, () => resolve()); // a parent that is gone needs no message
+    // A parent that is gone needs no message.
+    process.send(message, undefined, undefined, () => resolve());
   });
 }

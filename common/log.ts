@@ -9,7 +9,10 @@ export type LogLevel = (typeof logLevels)[number];
 
 export const defaultLogLevel: LogLevel = "info";
 
-/** A logger named after its process; written synchronously, so that the last line before an exit is not lost. */
+/**
+ * A logger named after its process; written synchronously, so that the last line before an exit is
+ * not lost.
+ */
 export function createLog(name: string, level: LogLevel): Log {
   return pino({ name, level }, pino.destination({ dest: 2, sync: true }));
 }

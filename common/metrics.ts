@@ -1,5 +1,6 @@
-// Metrics as a table: name, kind, help and labels of every series of a process stand in one place, and every series whose labels are
-// known exists with zero from the start, so that a rate or an alert never meets a gap. The only import of prom-client.
+// Metrics as a table: name, kind, help and labels of every series of a process stand in one place,
+// and every series whose labels are known exists with zero from the start, so that a rate or an
+// alert never meets a gap. The only import of prom-client.
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { assert } from "./assert.js";

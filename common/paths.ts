@@ -1,5 +1,5 @@
-// Where things lie: the checkout or installed package that this code was built into, the default data folder, and the file by which a
-// client finds the coordinator that runs on a data folder.
+// Where things lie: the checkout or installed package that this code was built into, the default
+// data folder, and the file by which a client finds the coordinator that runs on a data folder.
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";

@@ -89,7 +89,7 @@ test("a stream ends with the error that its function threw", async () => {
   c.close();
 });
 
-test("a reader that stops reading holds the writer back, and leaving cancels the call", async () => {
+test("a reader that stops holds the writer back, and leaving cancels the call", async () => {
   const c = client();
   produced = 0;
   for await (const _ of readStream(c.count("100000"))) {

@@ -1,5 +1,6 @@
-// gRPC as all processes use it: one set of channel options, deadlines on every call, back-pressure on every stream, and one mapping
-// between FarmError and status. The exact code travels in the trailing metadata, since several codes share a status.
+// gRPC as all processes use it: one set of channel options, deadlines on every call, back-pressure
+// on every stream, and one mapping between FarmError and status. The exact code travels in the
+// trailing metadata, since several codes share a status.
 
 import type { Readable } from "node:stream";
 import {
@@ -33,7 +34,10 @@ export const unaryMsMax = 30_000;
 
 const codeKey = "tocafarm-code";
 
-/** Both sides ping an idle connection, so that a peer that vanished without a word is noticed within 30 s. */
+/**
+ * Both sides ping an idle connection, so that a peer that vanished without a word is noticed within
+ * 30 s.
+ */
 const keepalive: ChannelOptions = {
   "grpc.keepalive_time_ms": 20_000,
   "grpc.keepalive_timeout_ms": 10_000,
@@ -74,7 +78,9 @@ type UnaryMethod<Req, Res> = (
   callback: (error: ServiceError | null, response: Res) => void,
 ) => ClientUnaryCall;
 
-/** A unary call as a promise: `callUnary(client.getBatch.bind(client), request)`. Throws FarmError. */
+/**
+ * A unary call as a promise: `callUnary(client.getBatch.bind(client), request)`. Throws FarmError.
+ */
 export function callUnary<Req, Res>(
   method: UnaryMethod<Req, Res>,
   request: Req,
@@ -141,7 +147,10 @@ export interface RpcServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Binds and serves. `addServices` adds the services first. Throws FAILED_PRECONDITION when the address cannot be bound. */
+/**
+ * Binds and serves. `addServices` adds the services first. Throws FAILED_PRECONDITION when the
+ * address cannot be bound.
+ */
 export async function startRpcServer(
   listen: string,
   addServices: (server: Server) => void,
@@ -179,7 +188,10 @@ export function unary<Req, Res>(
   };
 }
 
-/** Sends one message; resolves once the stream wants more. Rejects with CANCELLED when the caller is gone. */
+/**
+ * Sends one message; resolves once the stream wants more. Rejects with CANCELLED when the caller is
+ * gone.
+ */
 export type Send<Res> = (message: Res) => Promise<void>;
 
 /** A server stream from an async function: it ends when the function does. */
@@ -209,7 +221,10 @@ export function clientStream<Req, Res>(
   };
 }
 
-/** A stream both ways. The function reads `messages` and sends whenever it likes; the call ends when it does. */
+/**
+ * A stream both ways. The function reads `messages` and sends whenever it likes; the call ends when
+ * it does.
+ */
 export function duplexStream<Req, Res>(
   handle: (
     messages: AsyncIterable<Req>,

@@ -9,7 +9,6 @@ import type { Serving, Teardown } from "../common/lifecycle.js";
 import type { Log } from "../common/log.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "../common/paths.js";
 import { startRpcServer } from "../common/rpc.js";
-import { makePlan } from "../engine/plan.js";
 import { RenderFarmService } from "../proto/gen/tocafarm/v1/farm.js";
 import { WorkerLinkService } from "../proto/gen/tocafarm/v1/worker.js";
 import type { CoordinatorConfig } from "./config.js";
@@ -34,9 +33,13 @@ export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
   readonly log: Log;
   readonly teardown: Teardown;
+  readonly plan: Planner;
 }
 
-/** Starts every part, adding it to `teardown`. Throws FarmError; what has started is then in `teardown`. */
+/**
+ * Starts every part, adding it to `teardown`. Throws FarmError; what has started is then in
+ * `teardown`.
+ */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Serving> {
   const { config, log, teardown } = options;
   const lock = await lockFolder(config.dataFolder);
@@ -57,7 +60,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   const shared = { farm: leader, prompts, stopping: stopping.signal };
   const uploadFolder = path.join(config.dataFolder, "uploads");
   const rpc = await startRpcServer(config.listen, (server) => {
-    const farmOptions = { ...shared, store, plan: planWithEngine, uploadFolder };
+    const farmOptions = { ...shared, store, plan: options.plan, uploadFolder };
     server.addService(RenderFarmService, renderFarmService(farmOptions));
     server.addService(
       WorkerLinkService,
@@ -71,8 +74,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
     return rpc.stop(rpcGraceMs);
   });
 
-  const { metrics, refresh } = meter(leader);
-  const routes = pages({ farm: leader, metrics, refresh, pool: config.pool });
+  const routes = pages({ farm: leader, scrape: meter(leader), pool: config.pool });
   const http = await startHttp({ listen: config.http, routes, log });
   teardown.add("HTTP", () => http.stop());
 
@@ -95,16 +97,3 @@ async function natsOf({
   teardown.add("nats-server", () => server.stop());
   return server;
 }
-
-const planWithEngine: Planner = (model, spec, dtype) => {
-  const configs = {
-    transformer: model.transformerConfig,
-    vae: model.vaeConfig,
-    textEncoder: model.textEncoderConfig,
-  };
-  const { frames, height, width, fps, steps, guidance, policy } = spec;
-  const request = { frames, height, width, fps, steps, guidance, policy };
-  const plan = makePlan(configs, request, dtype === "bf16" ? "bf16" : "fp32");
-  const { flops, flopsNone, cacheBytes, peakBytes, digest, warnings } = plan;
-  return { flops, flopsNone, cacheBytes, peakBytes, digest, warnings };
-};

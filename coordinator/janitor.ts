@@ -1,5 +1,6 @@
-// Removes what no reader will ever see: the files of attempts that lost their clip. One at a time and at leisure; what a crash leaves
-// behind is in nobody's way, since only the log says what counts.
+// Removes what no reader will ever see: the files of attempts that lost their clip. One at a time
+// and at leisure; what a crash leaves behind is in nobody's way, since only the log says what
+// counts.
 
 import type { ArtifactStore } from "../artifacts/port.js";
 import { artifactPrefix, clipId } from "../common/ids.js";

@@ -1,6 +1,7 @@
-// The one writer of a pool's log. Commands are gathered while an append is in flight and then decided together: one message, one fsync,
-// however many agents talk at once. Nothing is answered, sent or shown before it is in the log; when an append goes wrong, this leader is
-// over, and its process begins again with a replay.
+// The one writer of a pool's log. Commands are gathered while an append is in flight and then
+// decided together: one message, one fsync, however many agents talk at once. Nothing is answered,
+// sent or shown before it is in the log; when an append goes wrong, this leader is over, and its
+// process begins again with a replay.
 
 import { type Clock, steadyWallClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";

@@ -1,4 +1,5 @@
-// The coordinator's metrics: a table, and how they follow from turns (counters) and from the state at the scrape (gauges).
+// The coordinator's metrics: a table, and how they follow from turns (counters) and from the state
+// at the scrape (gauges).
 
 import { errorCodes } from "../common/errors.js";
 import { combinations, createMetrics, type Metrics } from "../common/metrics.js";
@@ -11,10 +12,13 @@ import type { FarmPort, Turn } from "./ports.js";
 const queueStates = ["queued", "retry_wait", "leased", "running"] as const;
 const deviceStates = ["starting", "idle", "busy", "failed"] as const;
 
-/** Until a kind of device has published a clip, it counts as this fast, so that a new farm's backlog is not nothing. */
+/**
+ * Until a kind of device has published a clip, it counts as this fast, so that a new farm's backlog
+ * is not nothing.
+ */
 const assumedFlopsPerSecond = 5e10;
 
-export const coordinatorMetrics = {
+const coordinatorMetrics = {
   tocafarm_queue_segments: {
     type: "gauge",
     help: "Segments of unfinished batches by state",
@@ -46,16 +50,18 @@ export const coordinatorMetrics = {
   },
 } as const;
 
-export type CoordinatorMetrics = Metrics<typeof coordinatorMetrics>;
+type CoordinatorMetrics = Metrics<typeof coordinatorMetrics>;
 
-/** Metrics that follow the farm. `refresh` reads the gauges, before each scrape. */
-export function meter(farm: FarmPort): {
-  readonly metrics: CoordinatorMetrics;
-  readonly refresh: () => Promise<void>;
-} {
+/**
+ * Metrics that follow the farm: the answer is what Prometheus reads, with the gauges of the moment.
+ */
+export function meter(farm: FarmPort): CoordinatorMetrics["scrape"] {
   const metrics = createMetrics(coordinatorMetrics);
   farm.onTurn((turn) => countTurn(metrics, turn));
-  return { metrics, refresh: () => farm.query((state) => readGauges(metrics, state)) };
+  return async () => {
+    await farm.query((state) => readGauges(metrics, state));
+    return metrics.scrape();
+  };
 }
 
 function countTurn(metrics: CoordinatorMetrics, { events, effects }: Turn): void {

@@ -1,25 +1,16 @@
-// The prompts of a batch lie in the artifact store as one JSON array under its SHA-256, so that 100,000 of them are one small event in the
-// log. Leases and answers read them through a bounded cache.
+// The prompts of a batch lie in the artifact store as one JSON array under its SHA-256, so that
+// 100,000 of them are one small event in the log. Leases and answers read them through a bounded
+// cache.
 
 import { createHash } from "node:crypto";
 import type { ArtifactStore } from "../artifacts/port.js";
 import { FarmError } from "../common/errors.js";
-
-export interface StoredPrompts {
-  readonly key: string;
-  readonly sha256: string;
-}
-
-export interface PromptStore {
-  /** Stores the list; the same list has the same key. */
-  put(prompts: readonly string[]): Promise<StoredPrompts>;
-  /** Throws IO or NOT_FOUND when the blob is gone or damaged. */
-  load(key: string): Promise<readonly string[]>;
-}
+import type { PromptStore } from "./ports.js";
 
 /** 16 batches of the largest size. */
 const cacheBytesMax = 256 * 1024 * 1024;
 
+/** A prompt store over the artifact store. */
 export function createPromptStore(store: ArtifactStore): PromptStore {
   const cache = new Map<string, { readonly list: Promise<readonly string[]>; bytes: number }>();
   let cacheBytes = 0;

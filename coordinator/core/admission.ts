@@ -1,5 +1,6 @@
-// Whether a submission is taken: a repetition answers the batch it made before, and what does not fit the farm's bounds is refused now
-// rather than dropped later. The form of the submission itself was checked before it came here.
+// Whether a submission is taken: a repetition answers the batch it made before, and what does not
+// fit the farm's bounds is refused now rather than dropped later. The form of the submission itself
+// was checked before it came here.
 
 import { submissionsKeptMs } from "./apply.js";
 import { type Decision, nothing, type Refusal, type Submission } from "./commands.js";

@@ -1,5 +1,6 @@
-// The fold: one event after the other into the state, with no clock and no choice of its own, so that every replay gives the same state.
-// An event that does not fit the state is our own mistake (only a leader that holds the log's newest sequence writes), hence assertions.
+// The fold: one event after the other into the state, with no clock and no choice of its own, so
+// that every replay gives the same state. An event that does not fit the state is our own mistake
+// (only a leader that holds the log's newest sequence writes), hence assertions.
 
 import { assert, present, unreachable } from "../../common/assert.js";
 import type {

@@ -1,4 +1,5 @@
-// What is asked of the core, and what it answers: events for the log, and effects that are carried out once the events are in it.
+// What is asked of the core, and what it answers: events for the log, and effects that are carried
+// out once the events are in it.
 
 import type {
   Artifact,
@@ -45,7 +46,10 @@ export type Command =
   /** Free devices get leases. */
   | { readonly type: "place" };
 
-/** Done after the decision's events are in the log; nothing is lost when a leader dies before it is done. */
+/**
+ * Done after the decision's events are in the log; nothing is lost when a leader dies before it is
+ * done.
+ */
 export type Effect =
   | {
       readonly type: "stop_attempt";

@@ -101,7 +101,7 @@ for (const [what, hello] of mismatches) {
   });
 }
 
-test("a lease that expires returns its clip to the queue, and its late report changes nothing", () => {
+test("a lease that expires returns its clip to the queue, and its late report is ignored", () => {
   const farm = leased();
   const old = farm.lease("w1");
   assert.deepEqual(farm.wait(leaseMs).events, []);
@@ -146,7 +146,7 @@ test("an agent that renders on after its lease was lost is told to stop", () => 
   assert.deepEqual(effects, [{ type: "stop_attempt", worker: "w1", ref, reason: "superseded" }]);
 });
 
-test("after a new leader's replay, held attempts go on and the others are lost when their time is over", () => {
+test("after a replay, held attempts go on and the others are lost when their time is over", () => {
   const farm = new TestFarm();
   farm.submit("b1", { clips: 2 });
   farm.join("w1");
@@ -179,7 +179,7 @@ test("a failed attempt is tried again after a wait, elsewhere if there is an els
   assert.equal(farm.lease("w2").attempt, 2);
 });
 
-test("with nowhere else to go, a clip is tried again on the same worker, and fails after three", () => {
+test("with nowhere else to go, a clip is tried on the same worker, and fails after three", () => {
   const farm = leased();
   for (let attempt = 1; attempt <= 3; attempt++) {
     assert.equal(farm.lease("w1").attempt, attempt);
@@ -231,7 +231,7 @@ test("out of memory fails at once when no device is bigger", () => {
   assert.deepEqual(types(events), ["AttemptFailed", "ClipFailed"]);
 });
 
-test("a worker that fails a batch three times gets no more of it; with nobody left, its clips fail", () => {
+test("a worker that fails a batch thrice gets no more of it; with nobody left, it fails", () => {
   const farm = new TestFarm();
   farm.submit("b1", { clips: 10 });
   farm.join("w1");

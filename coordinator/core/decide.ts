@@ -1,5 +1,6 @@
-// The core's one question: given what is known, which events follow a command? Pure: the answer depends on the arguments alone. The
-// caller appends the events to the log and only then applies effects and answers anybody.
+// The core's one question: given what is known, which events follow a command? Pure: the answer
+// depends on the arguments alone. The caller appends the events to the log and only then applies
+// effects and answers anybody.
 
 import { unreachable } from "../../common/assert.js";
 import { admit } from "./admission.js";
@@ -72,7 +73,10 @@ function cancel(state: State, id: string, now: number): Decision {
   return { ...nothing, events, effects, batch: id };
 }
 
-/** A new connection: leases that its agent no longer holds are lost, attempts that hold nothing are stopped. */
+/**
+ * A new connection: leases that its agent no longer holds are lost, attempts that hold nothing are
+ * stopped.
+ */
 function welcome(state: State, hello: WorkerHello, now: number, rules: Rules): Decision {
   const held = new Set(hello.held.map((ref) => `${clipKey(ref.batch, ref.clip)}/${ref.attempt}`));
   const events: FarmEvent[] = [];

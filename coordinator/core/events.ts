@@ -1,6 +1,7 @@
-// What can happen to a batch, a clip or an attempt: the whole truth of a pool, in the order of its log. Liveness (who is connected, how
-// far an attempt is) is no event. Events are plain data that JSON can carry; `at` is milliseconds since 1970 and never goes back. A clip
-// is one segment: its attempts are told by batch, index of the clip, and number.
+// What can happen to a batch, a clip or an attempt: the whole truth of a pool, in the order of its
+// log. Liveness (who is connected, how far an attempt is) is no event. Events are plain data that
+// JSON can carry; `at` is milliseconds since 1970 and never goes back. A clip is one segment: its
+// attempts are told by batch, index of the clip, and number.
 
 /** One try of one clip, numbered from 1: the fencing number. */
 export interface AttemptRef {
@@ -14,7 +15,10 @@ export interface Policy {
   readonly options: Readonly<Record<string, string>>;
 }
 
-/** How every clip of a batch is rendered; `model`, `dtype` and `device` decide where, the rest is the worker's. */
+/**
+ * How every clip of a batch is rendered; `model`, `dtype` and `device` decide where, the rest is
+ * the worker's.
+ */
 export interface RenderSpec {
   readonly model: string;
   readonly frames: number;
@@ -136,7 +140,10 @@ export interface AttemptLost extends AttemptRef {
   readonly retryAt: number;
 }
 
-/** silent: not renewed in time; not_held: its agent came back without it; handed_back: its agent gave it up. */
+/**
+ * silent: not renewed in time; not_held: its agent came back without it; handed_back: its agent
+ * gave it up.
+ */
 export type LostReason = "silent" | "not_held" | "handed_back";
 
 export interface AttemptFailed extends AttemptRef {

@@ -1,5 +1,6 @@
-// Random histories of a small farm: submissions, cancels, agents that come, go, stay silent, repeat themselves and report late, leaders that
-// restart. After every command the invariants are checked against the log; in the end, with the faults gone, every clip must be terminal.
+// Random histories of a small farm: submissions, cancels, agents that come, go, stay silent, repeat
+// themselves and report late, leaders that restart. After every command the invariants are checked
+// against the log; in the end, with the faults gone, every clip must be terminal.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -111,7 +112,10 @@ class World {
   }
 }
 
-/** Told from the log alone: one live lease a clip, publication only by its holder and once, nothing after the end. */
+/**
+ * Told from the log alone: one live lease a clip, publication only by its holder and once, nothing
+ * after the end.
+ */
 function checkInvariants(events: readonly FarmEvent[]): void {
   const holders = new Map<string, number>();
   const ended = new Set<string>();
@@ -136,7 +140,7 @@ function checkInvariants(events: readonly FarmEvent[]): void {
   }
 }
 
-test("whatever happens, no clip is lost, held twice or published twice, and each comes to an end", () => {
+test("whatever happens, no clip is lost, held or published twice, and each comes to an end", () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60 }), (steps) => {
       const world = new World();

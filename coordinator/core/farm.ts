@@ -1,5 +1,6 @@
-// The core as one thing: a state folded from the log, a memory of who is alive, and one function that takes a command to its decision
-// and folds the decision in. The leader, the tests and the simulation all drive this, each with its own log and its own time.
+// The core as one thing: a state folded from the log, a memory of who is alive, and one function
+// that takes a command to its decision and folds the decision in. The leader, the tests and the
+// simulation all drive this, each with its own log and its own time.
 
 import { apply } from "./apply.js";
 import type { Command, Decision } from "./commands.js";
@@ -27,7 +28,10 @@ export function openFarm(state: State, rules: Rules, now: number): Farm {
   return { state, live: newLiveness(state, now), rules };
 }
 
-/** Takes a command: memory first, then the decision, then its events into the state as of log `sequence`. */
+/**
+ * Takes a command: memory first, then the decision, then its events into the state as of log
+ * `sequence`.
+ */
 export function handle(farm: Farm, command: Command, now: number, sequence: number): Decision {
   const { state, live, rules } = farm;
   remember(farm, command, now);

@@ -1,5 +1,6 @@
-// What the leader remembers of agents, devices and running attempts. None of it is in the log: a new leader starts empty, gives every
-// lease its full time anew, and learns the rest from the agents' Hellos. Changed here alone, by what an agent says and by what was logged.
+// What the leader remembers of agents, devices and running attempts. None of it is in the log: a
+// new leader starts empty, gives every lease its full time anew, and learns the rest from the
+// agents' Hellos. Changed here alone, by what an agent says and by what was logged.
 
 import type { AttemptRef, FarmEvent, RenderTotals } from "./events.js";
 import { clipKey, heldLease, type State } from "./state.js";

@@ -1,5 +1,6 @@
-// Which clip goes to which device: tiers strictly in order, within a tier the oldest batch first, within a batch the clips that came
-// back before the fresh ones. A clip that failed somewhere goes elsewhere while there is an elsewhere.
+// Which clip goes to which device: tiers strictly in order, within a tier the oldest batch first,
+// within a batch the clips that came back before the fresh ones. A clip that failed somewhere goes
+// elsewhere while there is an elsewhere.
 
 import type { FarmEvent, LeaseGranted } from "./events.js";
 import { type DeviceMemory, isFree, type Liveness, type WorkerMemory } from "./liveness.js";
@@ -110,7 +111,10 @@ export function hasBiggerDevice(
   );
 }
 
-/** Whether the device of a connected worker can render the batch: its model, weights, dtype and backend. */
+/**
+ * Whether the device of a connected worker can render the batch: its model, weights, dtype and
+ * backend.
+ */
 function matches(batch: Batch, worker: WorkerMemory, { info }: DeviceMemory): boolean {
   const { model, dtype, device } = batch.spec;
   return (
@@ -158,9 +162,10 @@ function* starvedClips(batch: Batch, allowed: readonly Candidate[]): Generator<n
 
 function starvation(batch: Batch, clip: Clip | undefined, runners: number) {
   const last = clip?.failure ?? batch.lastFailure;
+  const reason = last?.message ?? "none";
   return {
     code: last?.code ?? "FAILED_PRECONDITION",
-    message: `none of ${runners} devices may run it any more; last failure: ${last?.message ?? "none"}`,
+    message: `none of ${runners} devices may run it any more; last failure: ${reason}`,
   };
 }
 

@@ -1,5 +1,6 @@
-// What follows a failure or an interruption. Invalid input is never tried again; out of memory goes once to a bigger device; anything
-// else is tried again, elsewhere if there is an elsewhere, until its failures are used up. Interruptions are nobody's fault.
+// What follows a failure or an interruption. Invalid input is never tried again; out of memory goes
+// once to a bigger device; anything else is tried again, elsewhere if there is an elsewhere, until
+// its failures are used up. Interruptions are nobody's fault.
 
 /** Bounds that an operator may set. */
 export interface RetryPolicy {
@@ -18,7 +19,9 @@ export const defaultRetryPolicy: RetryPolicy = {
   backoffMsMax: 60_000,
 };
 
-/** Interruptions in a row that cost no wait; then an agent that hands back at once shall not spin. */
+/**
+ * Interruptions in a row that cost no wait; then an agent that hands back at once shall not spin.
+ */
 const freeInterruptions = 2;
 
 export type FailureClass = "interruption" | "input" | "memory" | "crash";
@@ -43,7 +46,10 @@ export function classOf(code: string): FailureClass {
   }
 }
 
-/** Wait after failure number `failures` (from 1) of a clip's attempt, with jitter by hash: the same in every replay. */
+/**
+ * Wait after failure number `failures` (from 1) of a clip's attempt, with jitter by hash: the same
+ * in every replay.
+ */
 export function retryDelayMs(policy: RetryPolicy, failures: number, seed: string): number {
   const doubledMs = policy.backoffMs * 2 ** Math.min(failures - 1, 20);
   const boundedMs = Math.min(doubledMs, policy.backoffMsMax);

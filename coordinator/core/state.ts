@@ -1,5 +1,6 @@
-// What the log folds into. A clip that no device has touched needs no record: the queue of a batch is its count, the index of the next
-// fresh clip, and the few clips that wait again. The maps are changed by apply.ts alone; everyone else reads.
+// What the log folds into. A clip that no device has touched needs no record: the queue of a batch
+// is its count, the index of the next fresh clip, and the few clips that wait again. The maps are
+// changed by apply.ts alone; everyone else reads.
 
 import type {
   Artifact,

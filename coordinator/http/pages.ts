@@ -1,26 +1,22 @@
-// What the coordinator answers over HTTP: metrics for Prometheus, health for whoever starts it, and a front page that says where things are.
+// What the coordinator answers over HTTP: metrics for Prometheus, health for whoever starts it, and
+// a front page that says where things are.
 
 import { type HttpRoutes, textAnswer } from "../../common/http.js";
 import { packageVersion } from "../../common/version.js";
 import { batchPhaseOf } from "../core/state.js";
-import type { CoordinatorMetrics } from "../metrics.js";
 import type { FarmPort } from "../ports.js";
 
 export interface PagesOptions {
   readonly farm: FarmPort;
-  readonly metrics: CoordinatorMetrics;
-  /** Brings the gauges up to date. */
-  readonly refresh: () => Promise<void>;
+  /** What Prometheus reads. */
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
   readonly pool: string;
 }
 
-export function pages({ farm, metrics, refresh, pool }: PagesOptions): HttpRoutes {
+export function pages({ farm, scrape, pool }: PagesOptions): HttpRoutes {
   return {
     "/": async () => textAnswer(await frontPage(farm, pool)),
-    "/metrics": async () => {
-      await refresh();
-      return { status: 200, ...(await metrics.scrape()) };
-    },
+    "/metrics": async () => ({ status: 200, ...(await scrape()) }),
     "/healthz": () => textAnswer("ok\n"), // the event loop turns
     "/readyz": async () => {
       await farm.query(() => undefined); // throws when this coordinator does not lead

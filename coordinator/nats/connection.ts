@@ -1,4 +1,5 @@
-// The connection to a NATS server. User and password may stand in the URL, which never comes into a log or an error.
+// The connection to a NATS server. User and password may stand in the URL, which never comes into a
+// log or an error.
 
 import { connect, type NatsConnection } from "nats";
 import { FarmError } from "../../common/errors.js";
@@ -7,7 +8,10 @@ import type { Log } from "../../common/log.js";
 /** How long the first connection may take. */
 const connectMsMax = 5_000;
 
-/** Connects to `nats://[user:password@]host:port`. Throws UNAVAILABLE when no server answers, INVALID_ARGUMENT for a bad URL. */
+/**
+ * Connects to `nats://[user:password@]host:port`. Throws UNAVAILABLE when no server answers,
+ * INVALID_ARGUMENT for a bad URL.
+ */
 export async function connectNats(url: string, log: Log): Promise<NatsConnection> {
   const { server, user, password } = partsOf(url);
   try {

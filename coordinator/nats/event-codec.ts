@@ -1,5 +1,6 @@
-// Events as bytes of the log: JSON with a version. A log that an older version wrote stays readable for ever: each version that changes
-// the form adds one upcast function, which makes the form before it into its own.
+// Events as bytes of the log: JSON with a version. A log that an older version wrote stays readable
+// for ever: each version that changes the form adds one upcast function, which makes the form
+// before it into its own.
 
 import { FarmError } from "../../common/errors.js";
 import type { FarmEvent } from "../core/events.js";
@@ -19,7 +20,10 @@ export function encodeTurn(events: readonly FarmEvent[]): Uint8Array {
   return Buffer.from(JSON.stringify({ version: currentVersion, events }));
 }
 
-/** The events of a log message, in the present form. Throws FAILED_PRECONDITION for a newer version, IO for what is no turn. */
+/**
+ * The events of a log message, in the present form. Throws FAILED_PRECONDITION for a newer version,
+ * IO for what is no turn.
+ */
 export function decodeTurn(bytes: Uint8Array): readonly FarmEvent[] {
   const { version, events } = parse(bytes);
   if (version > currentVersion) {

@@ -1,5 +1,6 @@
-// A pool's log in a JetStream stream. Every append carries the sequence that it expects to follow, so the server itself refuses a leader
-// that has been overtaken. Nothing is ever repeated: an append whose outcome is unclear ends the leader, and the replay tells.
+// A pool's log in a JetStream stream. Every append carries the sequence that it expects to follow,
+// so the server itself refuses a leader that has been overtaken. Nothing is ever repeated: an
+// append whose outcome is unclear ends the leader, and the replay tells.
 
 import {
   DeliverPolicy,
@@ -22,7 +23,10 @@ const wrongLastSequence = 10071;
 
 const streamNotFound = 10059;
 
-/** Opens the pool's stream, which is made if need be. Throws UNAVAILABLE when JetStream does not answer. */
+/**
+ * Opens the pool's stream, which is made if need be. Throws UNAVAILABLE when JetStream does not
+ * answer.
+ */
 export async function openEventLog(connection: NatsConnection, pool: string): Promise<EventLog> {
   const stream = `TOCAFARM_${pool}`;
   const subject = `tocafarm.${pool}.events`;

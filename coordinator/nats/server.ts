@@ -1,6 +1,7 @@
-// The nats-server that a coordinator brings along: a child with a folder of its own, a port that the system chose, and a password made
-// for this run, so that no other user of the machine can write to the log. It dies with its parent, however that ends; a file lock
-// keeps a second one off the folder until the first is really gone.
+// The nats-server that a coordinator brings along: a child with a folder of its own, a port that
+// the system chose, and a password made for this run, so that no other user of the machine can
+// write to the log. It dies with its parent, however that ends; a file lock keeps a second one off
+// the folder until the first is really gone.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -29,7 +30,10 @@ const stopMsMax = 5_000;
 const lockSecondsMax = 5;
 const lockedExitCode = 75;
 
-/** Starts a server on `folder`. Throws FAILED_PRECONDITION when it is in use or no nats-server is found, UNAVAILABLE when it fails. */
+/**
+ * Starts a server on `folder`. Throws FAILED_PRECONDITION when it is in use or no nats-server is
+ * found, UNAVAILABLE when it fails.
+ */
 export async function startNatsServer(folder: string, log: Log): Promise<NatsServer> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   for (const name of await readdir(folder)) {
@@ -65,7 +69,10 @@ export async function startNatsServer(folder: string, log: Log): Promise<NatsSer
   };
 }
 
-/** Where nats-server is: $TOCAFARM_NATS_SERVER, beside this program, or on the PATH. Throws FAILED_PRECONDITION. */
+/**
+ * Where nats-server is: $TOCAFARM_NATS_SERVER, beside this program, or on the PATH. Throws
+ * FAILED_PRECONDITION.
+ */
 export function findNatsServer(env: Readonly<Record<string, string | undefined>>): string {
   const named = env["TOCAFARM_NATS_SERVER"];
   if (named) {
@@ -95,7 +102,10 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** setpriv kills the server with its parent; flock holds the folder's lock for as long as the server lives. */
+/**
+ * setpriv kills the server with its parent; flock holds the folder's lock for as long as the server
+ * lives.
+ */
 function spawnLocked(folder: string, program: string, configFile: string): ChildProcess {
   const lockFile = path.join(folder, "lock");
   const flock = ["flock", "--no-fork", "--conflict-exit-code", String(lockedExitCode)];
@@ -103,7 +113,8 @@ function spawnLocked(folder: string, program: string, configFile: string): Child
   const server = [program, "--config", configFile];
   return spawn("setpriv", ["--pdeathsig", "KILL", "--", ...flock, ...wait, ...server], {
     stdio: ["ignore", "ignore", "pipe"],
-    detached: true, // Ctrl-C in a terminal is for the coordinator, which then stops its server in order
+    // Ctrl-C in a terminal is for the coordinator, which then stops its server in order.
+    detached: true,
   });
 }
 
@@ -138,7 +149,8 @@ function startError(folder: string, code: number | null, how: string, said: stri
   if (code === lockedExitCode) {
     return new FarmError(
       "FAILED_PRECONDITION",
-      `the event log in ${folder} is in use by another nats-server: stop it or choose another --data`,
+      `the event log in ${folder} is in use by another nats-server: ` +
+        "stop it or choose another --data",
     );
   }
   return new FarmError("UNAVAILABLE", `nats-server ended (${how}): ${said || "it said nothing"}`);

@@ -1,11 +1,14 @@
-// One agent's stream, from the coordinator's side: what is sent goes out in order, behind the Welcome, and an agent that does not read is
-// cut off rather than buffered for.
+// One agent's stream, from the coordinator's side: what is sent goes out in order, behind the
+// Welcome, and an agent that does not read is cut off rather than buffered for.
 
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { FarmError } from "../../common/errors.js";
 import type { ConnectRequest, ConnectResponse } from "../../proto/gen/tocafarm/v1/worker.js";
 
-/** An agent gets one message a lease and one a cancel; more than this unread means that it does not read. */
+/**
+ * An agent gets one message a lease and one a cancel; more than this unread means that it does not
+ * read.
+ */
 const unreadMax = 1_000;
 
 export type AgentMessage = NonNullable<ConnectResponse["message"]>;
@@ -35,7 +38,10 @@ export class AgentConnection {
     return this.#closed.signal;
   }
 
-  /** Sends a message, or what a promise brings, after everything before it. A promise that fails sends nothing. */
+  /**
+   * Sends a message, or what a promise brings, after everything before it. A promise that fails
+   * sends nothing.
+   */
   send(message: AgentMessage | Promise<AgentMessage | undefined>): void {
     this.#outbox = this.#outbox.then(async () => {
       const ready = await message;

@@ -1,4 +1,5 @@
-// What an agent says, as commands. Everything is bounded and checked here; an agent that breaks a bound is cut off with the reason.
+// What an agent says, as commands. Everything is bounded and checked here; an agent that breaks a
+// bound is cut off with the reason.
 
 import { FarmError } from "../../common/errors.js";
 import { artifactPrefix, clipId } from "../../common/ids.js";
@@ -37,7 +38,8 @@ const conditions = {
 export function fromHello(hello: Hello): WorkerHello {
   if (!namePattern.test(hello.workerId)) {
     throw invalid(
-      `worker_id "${hello.workerId.slice(0, 40)}" is no name; up to 100 letters, digits, ".", "_", "-"`,
+      `worker_id "${hello.workerId.slice(0, 40)}" is no name; ` +
+        'up to 100 letters, digits, ".", "_", "-" make one',
     );
   }
   atMost("devices", hello.devices, bounds.devices);
@@ -49,12 +51,16 @@ export function fromHello(hello: Hello): WorkerHello {
     version: hello.version.slice(0, textCharactersMax),
     devices: hello.devices.map(fromDevice),
     models: hello.models.map(fromModel),
-    // What ended while the connection was down is still held until the report, which follows, is heard.
+    // What ended while the connection was down is still held until the report, which follows, is
+    // heard.
     held: [...hello.held, ...reports].map(fromRefMessage),
   };
 }
 
-/** The command that a later message of `worker` stands for; undefined for a message of a newer agent. */
+/**
+ * The command that a later message of `worker` stands for; undefined for a message of a newer
+ * agent.
+ */
 export function fromMessage(
   worker: string,
   message: ConnectRequest["message"],

@@ -1,10 +1,10 @@
-// Files through gRPC, for clients that do not share the artifact folder: a blob comes up in chunks and gets its digest as its name, a
-// published file goes down in chunks. Both hold as much in memory as one chunk.
+// Files through gRPC, for clients that do not share the artifact folder: a blob comes up in chunks
+// and gets its digest as its name, a published file goes down in chunks. Both hold as much in
+// memory as one chunk.
 
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
 import path from "node:path";
-import type { ArtifactStore } from "../../artifacts/port.js";
 import { FarmError } from "../../common/errors.js";
 import { isBatchId } from "../../common/ids.js";
 import type { Send } from "../../common/rpc.js";
@@ -13,7 +13,7 @@ import type {
   UploadBlobRequest,
   UploadBlobResponse,
 } from "../../proto/gen/tocafarm/v1/farm.js";
-import type { FarmPort } from "../ports.js";
+import type { ArtifactStore, FarmPort } from "../ports.js";
 import { toArtifactMessage } from "./convert.js";
 
 const chunkBytesMax = 256 * 1024;

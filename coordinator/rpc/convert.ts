@@ -1,5 +1,6 @@
-// Between the messages of proto/ and the plain types of core/: one function for each pair. What a message lacks is refused here, and what
-// a peer could make too long is cut or refused here, so that core and log see bounded data only.
+// Between the messages of proto/ and the plain types of core/: one function for each pair. What a
+// message lacks is refused here, and what a peer could make too long is cut or refused here, so
+// that core and log see bounded data only.
 
 import { FarmError, isErrorCode } from "../../common/errors.js";
 import { clipId, parseSegmentId, segmentId } from "../../common/ids.js";

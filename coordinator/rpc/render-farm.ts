@@ -1,6 +1,6 @@
-// The public service: requests are checked, become commands or reads, and answers are made from the state that the log holds.
+// The public service: requests are checked, become commands or reads, and answers are made from the
+// state that the log holds.
 
-import type { ArtifactStore } from "../../artifacts/port.js";
 import { FarmError } from "../../common/errors.js";
 import { clientStream, serverStream, unary } from "../../common/rpc.js";
 import type {
@@ -25,8 +25,7 @@ import type {
 import type { Command } from "../core/commands.js";
 import type { Farm } from "../core/farm.js";
 import type { Batch } from "../core/state.js";
-import type { FarmPort, Planner } from "../ports.js";
-import type { PromptStore } from "../prompts.js";
+import type { ArtifactStore, FarmPort, Planner, PromptStore } from "../ports.js";
 import { downloadArtifact, uploadBlob } from "./artifact-streams.js";
 import { toBatchMessage, toClipMessage, toWorkerMessage } from "./convert.js";
 import { prepareSubmission } from "./submission.js";

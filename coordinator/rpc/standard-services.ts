@@ -1,5 +1,5 @@
-// The services that every gRPC tool knows: health (for probes) and reflection (for grpcurl and the like), from the .proto files as they
-// lie in the package.
+// The services that every gRPC tool knows: health (for probes) and reflection (for grpcurl and the
+// like), from the .proto files as they lie in the package.
 
 import path from "node:path";
 import type { Server } from "@grpc/grpc-js";

@@ -1,8 +1,8 @@
-// From a SubmitBatch request to a submission that the core can take: bounds, the model that workers announce, the plan, and the prompts in
-// the artifact store. Whatever is wrong is told now, with the index or the bound, and not when a device finds out.
+// From a SubmitBatch request to a submission that the core can take: bounds, the model that workers
+// announce, the plan, and the prompts in the artifact store. Whatever is wrong is told now, with
+// the index or the bound, and not when a device finds out.
 
 import { createHash } from "node:crypto";
-import type { ArtifactStore } from "../../artifacts/port.js";
 import { FarmError } from "../../common/errors.js";
 import { newBatchId } from "../../common/ids.js";
 import { SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
@@ -10,8 +10,7 @@ import type { Submission } from "../core/commands.js";
 import type { PlanFigures, RenderSpec } from "../core/events.js";
 import type { Liveness, ModelInfo } from "../core/liveness.js";
 import { defaultPriority } from "../core/state.js";
-import type { FarmPort, Planner } from "../ports.js";
-import type { PromptStore } from "../prompts.js";
+import type { ArtifactStore, FarmPort, Planner, PromptStore } from "../ports.js";
 import { fromSpecMessage } from "./convert.js";
 
 export const submissionBounds = {
@@ -36,7 +35,10 @@ export interface SubmissionContext {
   readonly plan: Planner;
 }
 
-/** Throws INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND or OUT_OF_MEMORY; stores the prompts last. */
+/**
+ * Throws INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND or OUT_OF_MEMORY; stores the prompts
+ * last.
+ */
 export async function prepareSubmission(
   request: SubmitBatchRequest,
   context: SubmissionContext,

@@ -1,5 +1,6 @@
-// WatchBatch: what changed of a batch, from a log sequence on. A watcher keeps the set of changed clips, not their history, so a slow
-// reader costs no memory: when it is ready for more, it gets the newest state of each clip that changed meanwhile.
+// WatchBatch: what changed of a batch, from a log sequence on. A watcher keeps the set of changed
+// clips, not their history, so a slow reader costs no memory: when it is ready for more, it gets
+// the newest state of each clip that changed meanwhile.
 
 import { sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
@@ -7,8 +8,7 @@ import type { Send } from "../../common/rpc.js";
 import type { WatchBatchRequest, WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { Farm } from "../core/farm.js";
 import type { Batch } from "../core/state.js";
-import type { FarmPort, Turn } from "../ports.js";
-import type { PromptStore } from "../prompts.js";
+import type { FarmPort, PromptStore, Turn } from "../ports.js";
 import { toBatchMessage, toClipMessage } from "./convert.js";
 
 /** Clips of one message: about 1 MB with long prompts. */
@@ -26,7 +26,10 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** Sends changes until the batch has ended. Throws NOT_FOUND, INVALID_ARGUMENT, or the signal's reason. */
+/**
+ * Sends changes until the batch has ended. Throws NOT_FOUND, INVALID_ARGUMENT, or the signal's
+ * reason.
+ */
 export async function watchBatch(options: WatchOptions): Promise<void> {
   const { farm, request, signal } = options;
   const changes = new Changes(request.batchId);
@@ -106,7 +109,10 @@ function begin({ state }: Farm, request: WatchBatchRequest, changes: Changes): s
   return batch.promptsKey;
 }
 
-/** Sends what changed, in messages of bounded size; true when the batch has ended and all of it was sent. */
+/**
+ * Sends what changed, in messages of bounded size; true when the batch has ended and all of it was
+ * sent.
+ */
 async function sendChanges(
   { farm, request, send }: WatchOptions,
   changes: Changes,

@@ -1,5 +1,6 @@
-// WorkerLink: an agent's stream begins with Hello, then its messages become commands one after the other, and what the core decides for it
-// goes back: leases with their prompt, and orders to stop. A newer connection of the same agent replaces the older one.
+// WorkerLink: an agent's stream begins with Hello, then its messages become commands one after the
+// other, and what the core decides for it goes back: leases with their prompt, and orders to stop.
+// A newer connection of the same agent replaces the older one.
 
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { asFarmError, FarmError } from "../../common/errors.js";
@@ -13,8 +14,7 @@ import type {
   WorkerLinkServer,
 } from "../../proto/gen/tocafarm/v1/worker.js";
 import type { LeaseGranted } from "../core/events.js";
-import type { FarmPort, Turn } from "../ports.js";
-import type { PromptStore } from "../prompts.js";
+import type { FarmPort, PromptStore, Turn } from "../ports.js";
 import { AgentConnection, type AgentMessage } from "./agent-connection.js";
 import { fromCompleted, fromFailed, fromHello, fromMessage } from "./agent-messages.js";
 import { seedOf, toRefMessage, toSpecMessage } from "./convert.js";
@@ -75,7 +75,8 @@ async function serveAgent({ messages, call, signal, agents, options }: Session):
     connection.close(undefined);
     if (agents.get(worker) === connection) {
       agents.delete(worker);
-      await farm.command({ type: "gone", worker }).catch(() => {}); // a leader that has stopped forgets anyway
+      // A leader that has stopped forgets anyway.
+      await farm.command({ type: "gone", worker }).catch(() => {});
     }
     log.info({ worker }, "an agent has gone");
   }
@@ -94,7 +95,10 @@ async function repeatReports(hello: Hello, farm: FarmPort): Promise<void> {
   for (const report of hello.failed) await farm.command(fromFailed(hello.workerId, report));
 }
 
-/** Each command waits for the one before it, so an agent that talks too fast is held back by its own stream. */
+/**
+ * Each command waits for the one before it, so an agent that talks too fast is held back by its own
+ * stream.
+ */
 async function readMessages(
   reader: AsyncIterator<ConnectRequest>,
   worker: string,

@@ -1,5 +1,5 @@
-// A farm in memory for tests of the core: commands go in, time is a number that the test moves, and every event is kept, so that a replay
-// can be compared with the state that grew.
+// A farm in memory for tests of the core: commands go in, time is a number that the test moves, and
+// every event is kept, so that a replay can be compared with the state that grew.
 
 import { apply } from "../../coordinator/core/apply.js";
 import type { Command, Decision, Submission } from "../../coordinator/core/commands.js";

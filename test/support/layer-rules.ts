@@ -55,6 +55,7 @@ const packagePlaces: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli/"],
   entities: ["engine/prompt-entities.ts"],
   "@grpc/grpc-js": ["common/rpc.ts", "coordinator/rpc/", "worker/link.ts", "cli/"],
+  "@grpc/proto-loader": ["coordinator/rpc/"],
   "@grpc/reflection": ["coordinator/rpc/"],
   "grpc-health-check": ["coordinator/rpc/"],
   "@bufbuild/protobuf": ["coordinator/rpc/"],
