@@ -146,6 +146,10 @@ Tensor channels_last(ConstTensorView value) {
   return result;
 }
 
+// Cases of encoding do not say what the reference loses against float64; those of decoding with the
+// same model say 5e-6 to 9e-6.
+constexpr double kEncodeReferenceError = 5e-6;
+
 class EncodeRun {
  public:
   EncodeRun(const GoldenCase& golden, VideoVae& vae, std::string prefix, int64_t row,
@@ -195,7 +199,8 @@ class EncodeRun {
     compare(name, found, last);
   }
   void compare(const std::string& what, ConstTensorView found, ConstTensorView expected) {
-    checks_.push_back(golden_tensor_check(prefix_ + what, found, expected, 0, DType::kF32));
+    checks_.push_back(
+        golden_tensor_check(prefix_ + what, found, expected, kEncodeReferenceError, DType::kF32));
   }
 
   const GoldenCase& golden_;

@@ -39,6 +39,21 @@ std::string read_spiece_file(const std::filesystem::path& file) {
   return content;
 }
 
+// Throws Error(kInvalidCheckpoint). The library reports by a status, but lets through what its trie
+// builder throws, for example at a piece that begins with a zero byte.
+void load_processor(const std::string& content, const std::filesystem::path& file,
+                    sentencepiece::SentencePieceProcessor& processor) {
+  std::string what;
+  try {
+    const auto status = processor.LoadFromSerializedProto(content);
+    if (status.ok()) return;
+    what = status.ToString();
+  } catch (const std::exception& error) {
+    what = error.what();
+  }
+  throw Error(ErrorCode::kInvalidCheckpoint, file.string() + ": " + what);
+}
+
 // Length of "<extra_id_i>" with 0 <= i < extra_ids at the start of `text`, and i; or 0.
 size_t parse_extra_id(std::string_view text, int64_t extra_ids, int64_t& index) {
   if (!text.starts_with(kExtraIdPrefix)) return 0;
@@ -107,10 +122,7 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
   const std::string content = read_spiece_file(file);
   check_spiece_model(content, file.string());
   auto state = std::make_unique<State>();
-  const auto status = state->processor.LoadFromSerializedProto(content);
-  if (!status.ok()) {
-    throw Error(ErrorCode::kInvalidCheckpoint, file.string() + ": " + status.ToString());
-  }
+  load_processor(content, file, state->processor);
   state->extra_ids = read_extra_ids(folder);
   if (state->processor.eos_id() >= 0) state->end_id = state->processor.eos_id();
   if (state->processor.pad_id() >= 0) state->pad_id = state->processor.pad_id();

@@ -143,6 +143,14 @@ TEST_F(DamagedTokenizer, never_crashes_the_process) {
   }
 }
 
+TEST_F(DamagedTokenizer, is_reported_when_a_piece_begins_with_a_zero_byte) {
+  const size_t piece = content_.find("waterfall");
+  ASSERT_NE(piece, std::string::npos);
+  content_[piece - 3] = '\0';  // before it the mark of a space, three bytes of UTF-8
+  save(content_);
+  EXPECT_EQ(load_error(), ErrorCode::kInvalidCheckpoint);
+}
+
 TEST_F(DamagedTokenizer, is_reported_when_its_normalisation_leads_out_of_the_table) {
   // The trie starts with the root's unit, behind 4 bytes of length; the strings of the tiny model
   // begin with "nmt_nfkc", the name before the table.

@@ -58,27 +58,41 @@ double psnr_db(const std::vector<uint8_t>& found, const std::vector<uint8_t>& ex
   return 10 * std::log10(255.0 * 255.0 * static_cast<double>(found.size()) / squares);
 }
 
+// The plain backend's loops are slow at the demo's size: there it decodes the first batch alone.
+#ifdef TOCAFARM_HAS_CPU
+constexpr int64_t kDemoFrames = 17;
+std::unique_ptr<Backend> make_demo_backend() {
+  return make_cpu_backend({});
+}
+#else
+constexpr int64_t kDemoFrames = 4;
+std::unique_ptr<Backend> make_demo_backend() {
+  return make_plain_backend();
+}
+#endif
+
 TEST(VideoVae, draws_the_demo_clip_of_the_reference) {
-  const auto backend = make_plain_backend();
+  const auto backend = make_demo_backend();
   VideoVae vae = VideoVae::load(*backend, kDemo / "vae");
   const auto data =
       open_safetensors(kDemo.parent_path() / "demo-reference" / "red-circle" / "data.safetensors");
-  // One frame shows the 2D decoder at its real size; the loops of the plain backend are slow.
   const ConstTensorView latent = data->find("full.ref.latent");
   const ConstTensorView expected = data->find("full.ref.frames_u8");
-  VideoVaeConfig config = vae.config();
   std::vector<uint8_t> frames;
   int64_t seen = 0;
   VaeHooks hooks;
-  hooks.cancelled = [&] { return seen > 0; };
-  const auto take = [&](int64_t, ConstTensorView rgb8) {
-    frames.assign(rgb8.u8(), rgb8.u8() + rgb8.elements());
-    seen = rgb8.dim(0);
+  hooks.cancelled = [&] { return seen >= kDemoFrames; };
+  const auto take = [&](int64_t first, ConstTensorView rgb8) {
+    frames.insert(frames.end(), rgb8.u8(), rgb8.u8() + rgb8.elements());
+    seen = first + rgb8.dim(0);
   };
   const Shape shape{latent.dim(1), latent.dim(2), latent.dim(3), latent.dim(4)};
-  const Error error = error_of([&] { vae.decode(latent.reshaped(shape), 17, take, hooks); });
-  EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-  ASSERT_EQ(seen, config.micro_batch_size);
+  try {
+    vae.decode(latent.reshaped(shape), 17, take, hooks);
+  } catch (const Error& error) {
+    ASSERT_EQ(error.code(), ErrorCode::kCancelled) << error.what();
+  }
+  ASSERT_EQ(seen, kDemoFrames);
   std::vector<uint8_t> reference = interleaved(expected.u8(), expected.shape());
   reference.resize(frames.size());
   EXPECT_GT(psnr_db(frames, reference), 70);
