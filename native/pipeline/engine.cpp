@@ -1,0 +1,172 @@
+// The stages of a clip in order: text, latent, frames. The only place that knows all parts.
+#include "engine/engine.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "engine/error.h"
+#include "models/video_vae/model.h"
+#include "pipeline/device.h"
+#include "pipeline/latent_file.h"
+#include "pipeline/latent_stage.h"
+#include "pipeline/model_plan.h"
+#include "pipeline/text_stage.h"
+#include "samplers/noise.h"
+
+namespace engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string mebibytes(uint64_t bytes) {
+  return std::to_string(bytes >> 20) + " MiB";
+}
+
+// Refuses before memory is touched, when the plan says that it cannot fit.
+void check_memory(const Backend& backend, uint64_t needed, const std::string& what,
+                  const std::string& remedy) {
+  const uint64_t available = backend.free_memory_bytes();
+  if (needed <= available) return;
+  throw Error(ErrorCode::kOutOfMemory, what + " needs " + mebibytes(needed) + ", available are " +
+                                           mebibytes(available) + "; " + remedy);
+}
+
+class LoadedEngine : public Engine {
+ public:
+  explicit LoadedEngine(const EngineOptions& options)
+      : start_(Clock::now()),
+        configs_(read_model_configs(options.model)),
+        backend_(open_device(options.device, options.threads)),
+        dtype_(options.dtype),
+        weights_(load_weights(options)),
+        text_(*backend_, options.model, weights_.config.model_max_length),
+        vae_(VideoVae::load(*backend_, options.model / "vae")) {
+    const BackendInfo& device = backend_->info();
+    info_.kind = device_kind(device, dtype_);
+    info_.device_name = device.device_name;
+    info_.memory_bytes = device.memory_bytes;
+    info_.weights_digest = model_digest(options.model);
+    info_.weights_bytes = planned_weights_bytes(configs_, dtype_);
+    if (dtype_ == DType::kBF16 && !device.bf16_native) {
+      info_.notes.push_back(
+          "this CPU has no bf16 instructions: weights are rounded to bf16 and computed in fp32");
+    }
+    info_.load_seconds = seconds_since(start_);
+  }
+
+  const EngineInfo& info() const override { return info_; }
+
+  RenderResult render(const RenderOptions& options, RenderSink& sink,
+                      const std::atomic<bool>& cancelled) override {
+    const Clock::time_point start = Clock::now();
+    const RenderRequest& request = options.request;
+    const Plan plan = make_plan(configs_, request, dtype_);
+    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
+                 "ask for fewer frames or a smaller size");
+    const std::function<bool()> is_cancelled = [&cancelled] { return cancelled.load(); };
+
+    const Caption caption = encode_text(request, sink, is_cancelled);
+    const Tensor latent = make_latent(options, plan, caption, sink, is_cancelled);
+    if (options.save_latent) save_latent(*options.save_latent, latent);
+    decode(latent, request.frames, sink, is_cancelled);
+    return {.seconds = seconds_since(start),
+            .frames = request.frames,
+            .height = static_cast<int>(plan.output_height),
+            .width = static_cast<int>(plan.output_width),
+            .peak_bytes = peak_resident_bytes()};
+  }
+
+ private:
+  STDiT3Weights load_weights(const EngineOptions& options) {
+    check_memory(*backend_, planned_weights_bytes(configs_, dtype_), "the model",
+                 "use --dtype bf16 or a machine with more memory");
+    return load_stdit3(options.model / "transformer", *backend_, dtype_);
+  }
+
+  Caption encode_text(const RenderRequest& request, RenderSink& sink,
+                      const std::function<bool()>& cancelled) {
+    const Clock::time_point start = Clock::now();
+    Caption caption = text_.encode(request.prompt, cancelled);
+    sink.on_stage(Stage::kTextEncode, seconds_since(start));
+    return caption;
+  }
+
+  Tensor make_latent(const RenderOptions& options, const Plan& plan, const Caption& caption,
+                     RenderSink& sink, const std::function<bool()>& cancelled) {
+    const Clock::time_point start = Clock::now();
+    const RenderRequest& request = options.request;
+    const Tensor noise = initial_latent(options);
+    Tensor latent =
+        denoise(*backend_, weights_,
+                {.request = &request,
+                 .caption = &caption,
+                 .initial_latent = noise,
+                 .flops_none = plan.flops_none,
+                 .want_indices = options.trace_indices,
+                 .cancelled = cancelled,
+                 .on_step = [&sink](const StepReport& report) { sink.on_step(report); }});
+    sink.on_stage(Stage::kDenoise, seconds_since(start));
+    return latent;
+  }
+
+  Tensor initial_latent(const RenderOptions& options) const {
+    const Shape shape = latent_shape(weights_.config, options.request);
+    if (options.initial_latent) return read_latent(*options.initial_latent, shape);
+    Tensor latent(shape, DType::kF32);
+    fill_initial_latent(latent, options.request.seed);
+    return latent;
+  }
+
+  void save_latent(const std::filesystem::path& file, const Tensor& latent) {
+    Tensor host(latent.shape(), DType::kF32);
+    backend_->download(latent, host);
+    write_latent(file, host);
+  }
+
+  void decode(const Tensor& latent, int frames, RenderSink& sink,
+              const std::function<bool()>& cancelled) {
+    const Clock::time_point start = Clock::now();
+    double seconds_waiting = 0;  // for whoever takes the frames
+    const VaeFrameSink give = [&](int64_t first, ConstTensorView rgb) {
+      const Clock::time_point given = Clock::now();
+      sink.on_frames(rgb, static_cast<int>(first));
+      seconds_waiting += seconds_since(given);
+    };
+    const Shape& shape = latent.shape();
+    const Shape one_clip{shape[1], shape[2], shape[3], shape[4]};
+    vae_.decode(latent.view().reshaped(one_clip), frames, give,
+                {.cancelled = cancelled, .tap = {}});
+    vae_.release_workspace();
+    sink.on_stage(Stage::kDecode, seconds_since(start) - seconds_waiting);
+  }
+
+  Clock::time_point start_;
+  ModelConfigs configs_;
+  std::unique_ptr<Backend> backend_;
+  DType dtype_;
+  STDiT3Weights weights_;
+  TextStage text_;
+  VideoVae vae_;
+  EngineInfo info_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::load(const EngineOptions& options) {
+  return std::make_unique<LoadedEngine>(options);
+}
+
+}  // namespace engine

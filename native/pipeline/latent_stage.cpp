@@ -1,0 +1,135 @@
+#include "pipeline/latent_stage.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "pipeline/plan.h"
+#include "samplers/noise.h"
+#include "samplers/rectified_flow.h"
+
+namespace engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<float> timesteps_of(const DenoiseJob& job, const CachePolicy& policy, int64_t frames) {
+  const RenderRequest& request = *job.request;
+  return rectified_flow_timesteps(
+      {.steps = policy.sampler_steps(request.steps),
+       .pixel_height = static_cast<double>(request.height),
+       .pixel_width = static_cast<double>(request.width),
+       .frames = request.frames,
+       .latent_frames = frames,
+       .upstream_fidelity = job.published_sampler || policy.upstream_fidelity()});
+}
+
+Tensor mask_of_ones(int64_t frames) {
+  Tensor mask(Shape{1, frames}, DType::kF32);
+  std::fill_n(mask.f32(), frames, 1.0f);
+  return mask;
+}
+
+STDiT3Shape model_shape(const RenderRequest& request, const Shape& latent) {
+  return {.clips = 1,
+          .latent_frames = latent[2],
+          .latent_height = latent[3],
+          .latent_width = latent[4],
+          .pixel_height = static_cast<double>(request.height),
+          .pixel_width = static_cast<double>(request.width),
+          .text_tokens_nominal = request.text_tokens_nominal};
+}
+
+// Gathers the module reports of a step. Indices are copied: their buffer is used again at once.
+class StepCollector {
+ public:
+  void begin() {
+    report_ = {};
+    indices_.clear();
+    start_ = Clock::now();
+  }
+
+  void add(const ModuleReport& module) {
+    ModuleReport kept = module;
+    if (!module.indices.empty()) {
+      indices_.emplace_back(module.indices.shape(), DType::kI32);
+      std::memcpy(indices_.back().view().data(), module.indices.data(), module.indices.bytes());
+      kept.indices = indices_.back();
+    }
+    report_.flops += module.flops;
+    report_.modules.push_back(kept);
+  }
+
+  const StepReport& finish(int step, int steps, double timestep, double flops_none) {
+    report_.step = step;
+    report_.steps = steps;
+    report_.timestep = timestep;
+    report_.seconds = seconds_since(start_);
+    report_.flops_none = flops_none;
+    return report_;
+  }
+
+ private:
+  StepReport report_;
+  std::vector<Tensor> indices_;
+  Clock::time_point start_;
+};
+
+}  // namespace
+
+Shape latent_shape(const STDiT3Config& config, const RenderRequest& request) {
+  const LatentSize size = latent_size(request);
+  return Shape{1, config.in_channels, size.frames, size.height, size.width};
+}
+
+Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob& job) {
+  const RenderRequest& request = *job.request;
+  const Shape shape = latent_shape(weights.config, request);
+  const auto policy = make_policy(request.policy, policy_context(weights.config, request));
+  STDiT3 model(backend, weights, model_shape(request, shape), *policy);
+
+  const STDiT3Text text =
+      encode_captions(backend, weights, job.caption->embedding, job.caption->mask, /*guided=*/true);
+  const std::array<float, 1> fps{static_cast<float>(request.frames == 1 ? kImageFps : request.fps)};
+  model.condition(text, fps);
+
+  Tensor latent = backend.allocate(shape, DType::kF32);
+  backend.upload(job.initial_latent, latent);
+
+  const Tensor ones = mask_of_ones(shape[2]);
+  RectifiedFlow sampler(backend, timesteps_of(job, *policy, shape[2]), request.guidance, shape,
+                        job.published_sampler ? ConstTensorView(ones) : ConstTensorView());
+
+  StepCollector collector;
+  const StepHooks hooks{.cancelled = job.cancelled,
+                        .on_module = [&](const ModuleReport& module) { collector.add(module); },
+                        .want_indices = job.want_indices,
+                        .selection = job.selection,
+      .tap = {}};
+  const VelocityModel velocity = [&](const VelocityRequest& at) {
+    const std::array<float, 1> times{at.timestep};
+    return model.step(
+        {.step = at.step, .latent = at.latent, .timesteps = times, .x_mask = at.x_mask}, hooks);
+  };
+  const NoiseSource noise = [&](int step, TensorView out) {
+    fill_step_noise(out, request.seed, step);
+  };
+  for (int step = 0; step < sampler.steps(); ++step) {
+    collector.begin();
+    sampler.step(step, latent, velocity, noise);
+    const double flops_none = job.flops_none / sampler.steps();
+    const StepReport& report =
+        collector.finish(step, sampler.steps(), sampler.timestep(step), flops_none);
+    if (job.on_step) job.on_step(report);
+  }
+  return latent;
+}
+
+}  // namespace engine

@@ -1,0 +1,109 @@
+// Plans of the published model, worked out by hand from caching-policies.md and
+// open-sora-formats.md.
+#include "pipeline/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/error.h"
+
+namespace engine {
+namespace {
+
+// STDiT3-XL/2 at 480p 9:16, 51 frames.
+RenderRequest published(const PolicySpec& policy = {}) {
+  RenderRequest request;
+  request.height = 480;
+  request.width = 854;
+  request.policy = policy;
+  return request;
+}
+
+Plan plan_of(const RenderRequest& request) {
+  return make_plan(STDiT3Config{}, request, DType::kF32, {});
+}
+
+TEST(Plan, CountsLatentsAndTokens) {
+  const Plan plan = plan_of(published());
+  EXPECT_EQ(plan.latent_frames, 15);
+  EXPECT_EQ(plan.tokens_per_frame, 1590);
+  EXPECT_EQ(plan.tokens, 23850);
+  EXPECT_EQ(plan.output_height, 480);
+  EXPECT_EQ(plan.output_width, 848);
+  RenderRequest request;
+  for (const auto& [frames, latent] :
+       {std::pair{1, 1}, {16, 4}, {17, 5}, {34, 10}, {51, 15}, {22, 7}, {408, 120}}) {
+    request.frames = frames;
+    EXPECT_EQ(latent_size(request).frames, latent) << frames;
+  }
+}
+
+TEST(Plan, SavesThePublishedShareOfFlops) {
+  const Plan plan = plan_of(published({"toca", {}}));
+  EXPECT_NEAR(plan.flops_none / 1e12, 3286, 0.5);
+  EXPECT_NEAR(plan.flops / 1e12, 1394, 0.5);
+  EXPECT_NEAR(plan.flops_none / plan.flops, 2.357, 0.0005);
+  EXPECT_DOUBLE_EQ(plan_of(published()).flops_none, plan.flops_none);
+}
+
+TEST(Plan, NamesRefreshPointsAndTimes) {
+  const Plan plan = plan_of(published({"toca", {}}));
+  ASSERT_EQ(plan.steps.size(), 30u);
+  std::vector<int> points;
+  for (const PlannedStep& step : plan.steps) {
+    if (step.refresh_point) points.push_back(step.step);
+    EXPECT_EQ(step.modules.size(), 28u * 2 * 3);
+  }
+  EXPECT_EQ(points, (std::vector<int>{0, 1, 2, 6, 12, 18, 24}));
+  EXPECT_EQ(plan.steps[0].timestep, 1000);
+  EXPECT_NEAR(plan.steps[29].timestep, 143, 0.5);
+}
+
+TEST(Plan, RunsFewerStepsUnderStepsAndSavesTheirFlops) {
+  const Plan plan = plan_of(published({"steps", {}}));
+  EXPECT_EQ(plan.steps.size(), 15u);
+  EXPECT_NEAR(plan.flops, plan.flops_none / 2, 1.0);
+}
+
+TEST(Plan, CountsTheBytesOfTheCache) {
+  const Plan plan = plan_of(published({"toca", {}}));
+  // 168 features, 112 counters and 56 entropies of both halves.
+  const uint64_t tokens = 2 * 23850;
+  EXPECT_EQ(plan.cache_bytes, 4 * tokens * (168 * 1152 + 112 + 56));
+  EXPECT_EQ(plan_of(published()).cache_bytes, 0u);
+  EXPECT_GT(plan.peak_bytes, plan.cache_bytes);
+  const PlanBytes other{.weights = 5, .largest_other_stage = uint64_t{1} << 50};
+  EXPECT_EQ(make_plan(STDiT3Config{}, published(), DType::kF32, other).peak_bytes,
+            5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));
+}
+
+TEST(Plan, DigestChangesWithAllThatDecidesTheBitsAndNothingElse) {
+  const std::string digest = plan_of(published({"toca", {}})).digest;
+  EXPECT_EQ(digest.size(), 64u);
+  RenderRequest same = published({"toca", {{"interval", "3"}}});
+  same.seed = 7;
+  same.prompt = "another";
+  EXPECT_EQ(plan_of(same).digest, digest);
+  RenderRequest other = published({"toca", {}});
+  other.guidance = 4;
+  EXPECT_NE(plan_of(other).digest, digest);
+  EXPECT_NE(plan_of(published({"toca", {{"staleness_weight", "0.3"}}})).digest, digest);
+  EXPECT_NE(plan_of(published({"toca", {{"fidelity", "upstream"}}})).digest, digest);
+}
+
+TEST(Plan, WarnsOfLengthsThatModelsAreNotTrainedIn) {
+  RenderRequest request = published();
+  EXPECT_TRUE(plan_of(request).warnings.empty());
+  request.frames = 1;
+  EXPECT_TRUE(plan_of(request).warnings.empty());
+  request.frames = 50;
+  EXPECT_EQ(plan_of(request).warnings.size(), 1u);
+  request.frames = 16;
+  EXPECT_NE(plan_of(request).warnings.at(0).find("fewer than the 17"), std::string::npos);
+}
+
+TEST(Plan, RefusesAnUnknownPolicy) {
+  EXPECT_THROW(plan_of(published({"pab", {}})), Error);
+}
+
+}  // namespace
+}  // namespace engine

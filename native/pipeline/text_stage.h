@@ -1,0 +1,37 @@
+// Prompt to caption embeddings: tokenizer and T5 encoder of one model folder.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "models/t5/model.h"
+#include "models/t5/tokenizer.h"
+
+namespace engine {
+
+// What the transformer is conditioned on; host memory.
+struct Caption {
+  Tensor embedding;  // [1, L, caption channels], fp32
+  Tensor mask;       // [1, L], i32, 1 = a token of the prompt
+};
+
+class TextStage {
+ public:
+  // `length`: tokens a prompt is padded and cut to (the transformer's model_max_length).
+  TextStage(Backend& backend, const std::filesystem::path& model, int64_t length);
+  TextStage(Backend& backend, const std::filesystem::path& tokenizer,
+            const std::filesystem::path& text_encoder, int64_t length);
+
+  // `prompt` is cleaned text. Throws Error(kCancelled) between layers.
+  Caption encode(const std::string& prompt, const std::function<bool()>& cancelled) const;
+  const T5Config& config() const { return encoder_.config(); }
+
+ private:
+  Backend& backend_;
+  int64_t length_;
+  T5Tokenizer tokenizer_;
+  T5Encoder encoder_;
+};
+
+}  // namespace engine
