@@ -1,5 +1,5 @@
 // The framework around golden cases: what it reads, refuses and prints. The cases themselves are
-// run here too, on the plain backend.
+// run here too.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -35,8 +35,17 @@ class CaseFolder {
   fs::path folder_;
 };
 
+// The fast backend where there is one, else the plain one.
+std::unique_ptr<Backend> make_backend() {
+  GoldenArguments arguments;
+#ifndef TOCAFARM_HAS_CPU
+  arguments.device = "plain";
+#endif
+  return make_golden_backend(arguments);
+}
+
 std::string error_of(const fs::path& folder) {
-  const auto backend = make_plain_backend();
+  const auto backend = make_backend();
   try {
     run_golden_case(GoldenCase::open(folder), *backend, {});
   } catch (const Error& error) {
@@ -48,7 +57,7 @@ std::string error_of(const fs::path& folder) {
 class GoldenCases : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenCases, AgreesWithTheReference) {
-  const auto backend = make_plain_backend();
+  const auto backend = make_backend();
   const GoldenChecks checks = run_golden_case(GoldenCase::open(kData / GetParam()), *backend, {});
   EXPECT_FALSE(checks.empty());
   for (const GoldenCheck& check : checks) {
@@ -59,7 +68,9 @@ TEST_P(GoldenCases, AgreesWithTheReference) {
 INSTANTIATE_TEST_SUITE_P(STDiT3, GoldenCases,
                          testing::Values("stdit3-forward-image", "stdit3-forward-pad",
                                          "stdit3-forward-text", "stdit3-forward-xmask",
-                                         "stdit3-rflow-toca-norm-linear",
+                                         "stdit3-rflow-full", "stdit3-rflow-toca",
+                                         "stdit3-rflow-toca-alt", "stdit3-rflow-toca-norm-linear",
+                                         "stdit3-rflow-toca-xmask",
                                          "stdit3-rflow-toca-xmask-round"));
 
 TEST(Golden, NamesAnUnknownKindAndTheKnownOnes) {

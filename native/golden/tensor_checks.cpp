@@ -1,5 +1,8 @@
 #include "golden/tensor_checks.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "golden/part_checks.h"
 
 namespace engine {
@@ -28,28 +31,53 @@ std::filesystem::path golden_transformer(const GoldenCase& golden, const GoldenO
   return golden_part_folder(golden, options, "transformer");
 }
 
-WorstTensor::WorstTensor(std::string what, double reference_error, double floor)
-    : what_(std::move(what)), reference_error_(reference_error), floor_(floor) {}
+namespace {
+
+// 20 log10 of RMS(expected) / RMS(difference).
+double signal_to_noise_db(ConstTensorView found, ConstTensorView expected) {
+  double signal = 0, noise = 0;
+  for (int64_t i = 0; i < expected.elements(); ++i) {
+    const double want = expected.f32()[i], difference = found.f32()[i] - want;
+    signal += want * want;
+    noise += difference * difference;
+  }
+  if (std::isnan(noise)) return -HUGE_VAL;
+  return noise == 0 ? HUGE_VAL : 10 * std::log10(signal / noise);
+}
+
+}  // namespace
+
+double WorstTensor::measure(ConstTensorView found, ConstTensorView expected,
+                            GoldenCheck& result) const {
+  if (bound_.signal_to_noise_db > 0) {
+    engine::check(found.elements() == expected.elements(), "golden tensors of one size");
+    result.unit = "dB";
+    result.error = signal_to_noise_db(found, expected);
+    result.bound = bound_.signal_to_noise_db;
+    // As a ratio of amplitudes, so that it grows with the difference as the other measure does.
+    return std::pow(10.0, (result.bound - result.error) / 20);
+  }
+  result.error = largest_difference(found, expected);
+  result.bound = std::max(10 * bound_.reference_error,
+                          bound_.floor * std::max(1.0, largest_magnitude(expected)));
+  return result.error / result.bound;
+}
 
 void WorstTensor::compare(const std::string& name, ConstTensorView found,
                           ConstTensorView expected) {
-  const double error = largest_difference(found, expected);
-  const double bound =
-      std::max(10 * reference_error_, floor_ * std::max(1.0, largest_magnitude(expected)));
+  GoldenCheck result;
+  const double excess = measure(found, expected, result);
   ++count_;
-  if (error / bound <= worst_ratio_) return;
-  worst_ratio_ = error / bound;
+  if (excess <= worst_excess_) return;
+  worst_excess_ = excess;
   worst_name_ = name;
-  worst_error_ = error;
-  worst_bound_ = bound;
+  worst_ = result;
 }
 
 GoldenCheck WorstTensor::check() const {
-  GoldenCheck result;
+  GoldenCheck result = worst_;
   result.what = what_;
-  result.error = worst_error_;
-  result.bound = worst_bound_;
-  result.passed = worst_ratio_ <= 1.0;
+  result.passed = worst_excess_ <= 1.0;
   if (count_ > 1) result.note = "worst of " + std::to_string(count_) + ": " + worst_name_;
   return result;
 }

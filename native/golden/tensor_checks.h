@@ -18,25 +18,36 @@ double golden_scalar(const GoldenCase& golden, const std::string& name, int64_t 
 // The model folder: the one given, else the case's; or its `transformer` part.
 std::filesystem::path golden_transformer(const GoldenCase& golden, const GoldenOptions& options);
 
+// What a tensor is held to: in fp32 its largest difference, in bf16, where single values stray, the
+// power of the difference against that of the reference.
+struct TensorBound {
+  // Largest difference: ten times what the reference itself loses against float64, and never less
+  // than this share of the largest value (at least of 1).
+  double reference_error = 0;
+  double floor = 0;
+  // Least ratio of reference to difference in dB, in place of the above when above 0.
+  double signal_to_noise_db = 0;
+};
+
 class WorstTensor {
  public:
-  // `reference_error`: what the reference itself loses against float64, 0 when not known.
-  // `floor`: the least bound, as a share of the largest value (at least of 1).
-  WorstTensor(std::string what, double reference_error, double floor);
+  WorstTensor(std::string what, const TensorBound& bound) : what_(std::move(what)), bound_(bound) {}
 
+  // Both fp32, host memory.
   void compare(const std::string& name, ConstTensorView found, ConstTensorView expected);
   bool compared_any() const { return count_ > 0; }
   GoldenCheck check() const;
 
  private:
+  // How far the tensor is from its bound: above 1 it fails. Fills `result`.
+  double measure(ConstTensorView found, ConstTensorView expected, GoldenCheck& result) const;
+
   std::string what_;
-  double reference_error_;
-  double floor_;
+  TensorBound bound_;
   int count_ = 0;
   std::string worst_name_;
-  double worst_error_ = 0;
-  double worst_bound_ = 0;
-  double worst_ratio_ = -1;
+  double worst_excess_ = -1;
+  GoldenCheck worst_;
 };
 
 // So many things differ where none may.

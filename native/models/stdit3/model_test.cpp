@@ -15,12 +15,24 @@ namespace {
 
 constexpr int kSteps = 8;
 
+// The fast backend where there is one: the promises are made of it.
+std::unique_ptr<Backend> make_backend(int threads = 1) {
+#ifdef TOCAFARM_HAS_CPU
+  return make_cpu_backend({.threads = threads, .isa = ""});
+#else
+  static_cast<void>(threads);
+  return make_plain_backend();
+#endif
+}
+
 class STDiT3Test : public testing::Test {
  protected:
-  STDiT3Test()
-      : backend_(make_plain_backend()),
-        weights_(load_stdit3(std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny", *backend_,
-                             DType::kF32)) {}
+  STDiT3Test() : backend_(make_backend()), weights_(load_tiny()) {}
+
+  STDiT3Weights load_tiny() {
+    return load_stdit3(std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny", *backend_,
+                       DType::kF32);
+  }
 
   struct Clip {
     uint64_t seed;
@@ -125,6 +137,14 @@ TEST_F(STDiT3Test, ClipsOfABatchHaveTheBitsTheyHaveAlone) {
   }
 }
 
+TEST_F(STDiT3Test, TheNumberOfThreadsChangesNoBit) {
+  const PolicySpec toca{"toca", {{"fresh_ratio", "0.3"}}};
+  const Tensor one = run({{1, 3}, {2, 6}}, toca);
+  backend_ = make_backend(3);
+  weights_ = load_tiny();
+  EXPECT_TRUE(same_bits(one, run({{1, 3}, {2, 6}}, toca)));
+}
+
 TEST_F(STDiT3Test, ARenderTakenUpAtARefreshPointHasTheSameBits) {
   const PolicySpec toca{"toca", {}};
   const Tensor whole = run({{1, 3}}, toca);
@@ -197,8 +217,8 @@ TEST_F(STDiT3Test, PlansTheBytesThatItAllocates) {
   EXPECT_GT(memory.workspace_bytes, 0u);
 }
 
-TEST(STDiT3Weights, OfAnotherConfigAreRefusedByName) {
-  const auto backend = make_plain_backend();
+TEST(STDiT3Weights, AreCountedToTheByteAndRefusedByNameUnderAnotherConfig) {
+  const auto backend = make_backend();
   const std::filesystem::path folder = std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny";
   const Checkpoint checkpoint = Checkpoint::open(folder);
   const auto error_of = [&](const STDiT3Config& config) -> std::string {
@@ -211,6 +231,7 @@ TEST(STDiT3Weights, OfAnotherConfigAreRefusedByName) {
     return "";
   };
   STDiT3Config config = load_stdit3_config(folder);
+  EXPECT_EQ(stdit3_weights_bytes(config, DType::kF32), checkpoint.total_bytes());
   config.depth = 1;
   EXPECT_NE(error_of(config).find("spatial_blocks.1"), std::string::npos);
   config.depth = 3;

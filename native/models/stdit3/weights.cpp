@@ -8,7 +8,7 @@ namespace engine {
 
 namespace {
 
-// Takes tensors from the checkpoint by name and counts their bytes.
+// Takes tensors from the checkpoint by name.
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, Backend& backend) : source_(checkpoint), backend_(backend) {}
@@ -34,9 +34,7 @@ class Loader {
   }
 
   Tensor host(const std::string& name, const Shape& shape) {
-    Tensor values = to_f32(source_.get(name, shape));
-    bytes_ += values.bytes();
-    return values;
+    return to_f32(source_.get(name, shape));
   }
 
   Tensor device(const std::string& name, const Shape& shape) {
@@ -46,20 +44,14 @@ class Loader {
     return copy;
   }
 
-  uint64_t bytes() const { return bytes_; }
-
  private:
   std::unique_ptr<LinearWeights> pack(const std::string& name, ConstTensorView weight, int64_t out,
                                       DType compute) {
-    const ConstTensorView bias = source_.get(name + ".bias", {out});
-    bytes_ += static_cast<uint64_t>(weight.elements()) * dtype_bytes(compute) +
-              static_cast<uint64_t>(out) * sizeof(float);
-    return backend_.pack_linear(weight, bias, compute);
+    return backend_.pack_linear(weight, source_.get(name + ".bias", {out}), compute);
   }
 
   const Checkpoint& source_;
   Backend& backend_;
-  uint64_t bytes_ = 0;
 };
 
 STDiT3BlockWeights load_block(Loader& load, const std::string& name, const STDiT3Config& config,
@@ -103,7 +95,31 @@ void load_blocks(Loader& load, DType compute, STDiT3Weights& weights) {
   }
 }
 
+// Bytes of a linear layer's weight and bias.
+uint64_t linear_bytes(int64_t in, int64_t out, DType compute) {
+  return static_cast<uint64_t>(in * out) * dtype_bytes(compute) +
+         static_cast<uint64_t>(out) * sizeof(float);
+}
+
 }  // namespace
+
+uint64_t stdit3_weights_bytes(const STDiT3Config& config, DType compute) {
+  const int64_t hidden = config.hidden;
+  const auto kept = [&](int64_t in, int64_t out) { return linear_bytes(in, out, compute); };
+  const auto full = [](int64_t in, int64_t out) { return linear_bytes(in, out, DType::kF32); };
+  const uint64_t block = kept(hidden, 3 * hidden) + kept(hidden, hidden) +      // attn
+                         2 * kept(hidden, hidden) + kept(hidden, 2 * hidden) +  // cross_attn
+                         kept(hidden, config.mlp_hidden) + kept(config.mlp_hidden, hidden);
+  const int64_t tables =
+      (6 * config.blocks() + 2) * hidden + config.model_max_length * config.caption_channels +
+      (config.qk_norm ? 2 * config.blocks() * config.head_dim() : 0) + config.head_dim() / 2;
+  return static_cast<uint64_t>(config.blocks()) * block +
+         full(config.in_channels * config.patch_volume(), hidden) +
+         2 * (full(kSinusoidWidth, hidden) + full(hidden, hidden)) + full(hidden, 6 * hidden) +
+         full(config.caption_channels, hidden) + full(hidden, hidden) +
+         full(hidden, config.out_channels * config.patch_volume()) +
+         static_cast<uint64_t>(tables) * sizeof(float);
+}
 
 STDiT3Weights load_stdit3(const STDiT3Config& config, const Checkpoint& checkpoint,
                           Backend& backend, DType compute) {
@@ -129,7 +145,6 @@ STDiT3Weights load_stdit3(const STDiT3Config& config, const Checkpoint& checkpoi
   weights.rope_frequencies = checkpoint.find("rope.freqs").empty()
                                  ? rotation_frequencies(config.head_dim())
                                  : load.host("rope.freqs", {config.head_dim() / 2});
-  weights.bytes = load.bytes();
   return weights;
 }
 

@@ -39,10 +39,10 @@ struct STDiT3Weights {
   Tensor final_table;       // [2, hidden]
   Tensor null_caption;      // [model_max_length, caption_channels]: y_embedder.y_embedding
   Tensor rope_frequencies;  // [head_dim / 2]
-
-  // All parameters in the dtype they are computed in.
-  uint64_t bytes = 0;
 };
+
+// Bytes of all parameters in the dtypes they are kept in: a plan prints it.
+uint64_t stdit3_weights_bytes(const STDiT3Config& config, DType compute);
 
 // Reads a model folder (config.json and weights in any container that Checkpoint reads). Throws
 // Error(kInvalidCheckpoint) naming the tensor, its shape and the one that config.json asks for.
