@@ -30,6 +30,8 @@ struct BackendInfo {
   std::string kind;
   std::string device_name;    // "AMD EPYC (2 threads)", "NVIDIA H200"
   uint64_t memory_bytes = 0;  // what the device has in all
+  std::string isa;            // instruction set ("avx512") or SM ("sm_90") of the kernels
+  std::string library;        // what multiplies the matrices, with its version ("2.6.3" of oneDNN)
   int threads = 1;            // 1 for a GPU
   bool bf16_native = false;   // whether bf16 gemm runs on bf16 instructions
 };

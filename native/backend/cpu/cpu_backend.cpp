@@ -74,6 +74,8 @@ void copy(ConstTensorView source, TensorView destination) {
 CpuBackend::CpuBackend(const CpuOptions& options) : context_(make_context(options)) {
   info_.kind = std::string("cpu ") + isa_name(context_.isa) +
                (context_.bf16_native ? "_bf16" : "") + " onednn-" + onednn_version();
+  info_.isa = isa_name(context_.isa);
+  info_.library = onednn_version();
   info_.threads = context_.threads;
   info_.device_name = processor_name() + " (" + std::to_string(context_.threads) +
                       (context_.threads == 1 ? " thread)" : " threads)");

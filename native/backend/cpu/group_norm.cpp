@@ -67,7 +67,9 @@ class GroupNorm {
     double* squares = squares_.data() + slab * row();
     const float* from = x + first * channels_;
     kernels.channel_moments(from, rows, row(), sums, squares);
-    kernels.channel_moments(from + rows * row(), 1, rest * channels_, sums, squares);
+    if (rest > 0) {
+      kernels.channel_moments(from + rows * row(), 1, rest * channels_, sums, squares);
+    }
   }
 
   void finish_group(int64_t group) {

@@ -105,10 +105,11 @@ void block_moments(const float* x, int64_t pixels, int64_t channels, double* sum
 
 void channel_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
                      double* squares) {
-  // 32 pixels of 256 channels are 32 KiB: a block stays in the first-level cache.
-  constexpr int64_t kBlockPixels = 32;
-  for (int64_t p = 0; p < pixels; p += kBlockPixels) {
-    const int64_t count = pixels - p < kBlockPixels ? pixels - p : kBlockPixels;
+  // A block of 16 KiB stays in the first-level cache.
+  constexpr int64_t kBlockElements = 4096;
+  const int64_t block = channels < kBlockElements ? kBlockElements / channels : 1;
+  for (int64_t p = 0; p < pixels; p += block) {
+    const int64_t count = pixels - p < block ? pixels - p : block;
     block_moments(x + p * channels, count, channels, sums, squares);
   }
 }
