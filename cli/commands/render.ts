@@ -1,0 +1,233 @@
+// `tocafarm render`: a whole farm for one batch. It starts coordinator and workers on a data folder
+// of their own, submits, shows progress, brings the files and leaves nothing running.
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import path from "node:path";
+import { type Command, Option } from "commander";
+import { FarmError } from "../../common/errors.js";
+import { defaultDataFolder } from "../../common/paths.js";
+import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
+import { makePlan, type Plan } from "../../engine/plan.js";
+import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
+import { numberOption, repeated, requiredOption } from "../args.js";
+import { prepareFolder } from "../clip-files.js";
+import { FarmClient } from "../farm-client.js";
+import { readInChunks } from "../file-chunks.js";
+import { type FetchOptions, followBatch } from "../follow-batch.js";
+import { interruptible } from "../interrupt.js";
+import { printJson } from "../json-output.js";
+import { LocalFarm } from "../local-farm.js";
+import { addSpecOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
+import { failureOf, reportBatch } from "../report.js";
+import { bytes } from "../table.js";
+
+interface RenderOptions extends SpecOptions {
+  readonly model?: string;
+  readonly output: string;
+  readonly sampleName: string;
+  readonly device?: readonly string[];
+  readonly workers: number;
+  readonly threads: number;
+  readonly initialLatent?: string;
+  readonly saveLatent?: string;
+  readonly trace?: string;
+  readonly traceIndices?: true;
+  readonly data?: string;
+  readonly json?: true;
+  readonly verbose?: true;
+}
+
+const workersMax = 64;
+const threadsMax = 1024;
+
+const examples = `
+Examples:
+  tocafarm render --model models/demo --prompt "a red circle moves right on a white background"
+  tocafarm render --model models/demo --prompts models/demo/prompts.txt --workers 2 --policy toca
+  tocafarm render --model models/demo --prompt "a blue star spins" --policy toca \\
+      --policy-option interval=4 --trace trace.jsonl --seed 7`;
+
+export function addRender(program: Command): void {
+  const command = program
+    .command("render")
+    .description("render prompts with a farm of its own")
+    .option("--model <dir>", "a model folder (required)");
+  addSpecOptions(command)
+    .option("--output <dir>", "where the files go", "renders")
+    .option("--sample-name <name>", "files are <name>_0000.mp4 and so on", "sample")
+    .addOption(new Option("--device <name>", "cpu; may be repeated [cpu]").argParser(repeated))
+    .addOption(
+      new Option("--workers <n>", "agents on the CPU, which share its cores")
+        .argParser(numberOption("--workers", { min: 1, max: workersMax }))
+        .default(1),
+    )
+    .addOption(
+      new Option("--threads <n>", "of each CPU engine, 0 = the cores shared out evenly")
+        .argParser(numberOption("--threads", { min: 0, max: threadsMax }))
+        .default(0),
+    )
+    .option("--initial-latent <file>", "begin from this latent (safetensors)")
+    .option("--save-latent <file>", "keep the final latent (safetensors)")
+    .option("--trace <file>", "JSON lines of what every module did in every step")
+    .option("--trace-indices", "with the indices of the computed tokens")
+    .option("--data <dir>", "keep log and artifacts here [a temporary folder]")
+    .option("--json", "print the outcome as JSON")
+    .option("--verbose", "show the log of all processes")
+    .addHelpText("after", examples)
+    .action((options: RenderOptions) => interruptible((signal) => render(options, signal)));
+}
+
+/** What is rendered, once all options are read. */
+interface Job {
+  readonly options: RenderOptions;
+  readonly model: ModelFolder;
+  readonly spec: RenderSpec;
+  readonly prompts: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+async function render(options: RenderOptions, signal: AbortSignal): Promise<void> {
+  const job = await readJob(options, signal);
+  const { model, spec, prompts } = job;
+  // The same plan that the coordinator and the engine will make: what is wrong is told at once.
+  const plan = makePlan(model.configs, planRequest(spec), options.dtype ?? "fp32");
+  if (!options.json) announce(prompts.length, spec, plan);
+  const output = await prepareFolder(options.output);
+  try {
+    await withDataFolder(options.data, (data) =>
+      withFarm(job, data, (farm) => renderBatch(job, farm)),
+    );
+  } finally {
+    await output.undo();
+  }
+}
+
+async function readJob(options: RenderOptions, signal: AbortSignal): Promise<Job> {
+  if (options.traceIndices && options.trace === undefined) {
+    throw new FarmError("INVALID_ARGUMENT", "--trace-indices needs --trace FILE");
+  }
+  const model = await readModelFolder(requiredOption(options.model, "--model DIR"));
+  const prompts = await promptsOf(options);
+  const spec = withDebugOutputs(renderSpec(options, model), options);
+  return { options, model, spec, prompts, signal };
+}
+
+function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec {
+  const detail = options.traceIndices ? "TRACE_DETAIL_INDICES" : "TRACE_DETAIL_MODULES";
+  return {
+    ...spec,
+    saveLatent: options.saveLatent !== undefined,
+    trace: options.trace === undefined ? "TRACE_DETAIL_UNSPECIFIED" : detail,
+  };
+}
+
+function planRequest(spec: RenderSpec): Parameters<typeof makePlan>[1] {
+  const { frames, height, width, fps, steps, guidance, policy } = spec;
+  const { name, options } = policy ?? { name: "none", options: {} };
+  return { frames, height, width, fps, steps, guidance, policy: { name, options } };
+}
+
+function announce(count: number, spec: RenderSpec, plan: Plan): void {
+  const clips = count === 1 ? "1 clip" : `${count} clips`;
+  const size = `${plan.outputHeight}x${plan.outputWidth}`;
+  process.stderr.write(
+    `${clips}: ${spec.frames} frames of ${size}, ${spec.steps} steps, guidance ${spec.guidance}, ` +
+      `seed ${spec.seed}, policy ${spec.policy?.name}; ` +
+      `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
+      `needs ${bytes(plan.peakBytes)}\n`,
+  );
+  for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
+}
+
+async function withDataFolder(
+  named: string | undefined,
+  work: (data: string) => Promise<void>,
+): Promise<void> {
+  if (named !== undefined) return work(path.resolve(named));
+  const root = defaultDataFolder(process.env);
+  await prepareFolder(root);
+  const folder = await mkdtemp(path.join(root, "render-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function withFarm(
+  { options, model, signal }: Job,
+  data: string,
+  work: (farm: LocalFarm) => Promise<void>,
+): Promise<void> {
+  const farm = new LocalFarm({
+    data,
+    models: [model.path],
+    devices: options.device ?? [],
+    cpuWorkers: options.workers,
+    threads: options.threads,
+    ...(options.dtype === undefined ? {} : { dtype: options.dtype }),
+    logLevel: options.verbose ? "info" : "silent",
+    showLog: options.verbose === true,
+  });
+  try {
+    await farm.start(signal);
+    if (!options.json) announceFarm(farm);
+    await Promise.race([work(farm), farm.broken()]);
+  } finally {
+    await farm.stop();
+  }
+}
+
+function announceFarm({ http, workers }: LocalFarm): void {
+  const urls = [http, ...workers.map((worker) => worker.http)].map((at) => `http://${at}/metrics`);
+  process.stderr.write(`metrics while it runs: ${urls.join(" ")}\n`);
+}
+
+async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {
+  const { options, model, spec, prompts, signal } = job;
+  const client = new FarmClient(farm.grpc);
+  try {
+    const initialLatentKey = await uploadLatent(client, options.initialLatent);
+    const batch = await client.submit({
+      idempotencyKey: randomUUID(),
+      name: path.basename(path.resolve(options.output)),
+      spec: { ...spec, initialLatentKey },
+      prompts: [...prompts],
+      tenant: "",
+      priority: 2,
+    });
+    const files: FetchOptions = {
+      folder: options.output,
+      sampleName: options.sampleName,
+      ...(options.saveLatent === undefined ? {} : { latentFile: options.saveLatent }),
+      ...(options.trace === undefined ? {} : { traceFile: options.trace }),
+    };
+    const outcome = await followBatch({
+      client,
+      batch,
+      files,
+      quiet: options.json === true,
+      cancelOnAbort: true,
+      signal,
+    });
+    const report = await reportBatch(outcome, options.output);
+    if (options.json) printJson(report.json);
+    else process.stdout.write(`${report.text}\n${nextLine(model)}\n`);
+    const failure = failureOf(outcome.tracker);
+    if (failure) throw failure;
+  } finally {
+    client.close();
+  }
+}
+
+async function uploadLatent(client: FarmClient, file: string | undefined): Promise<string> {
+  return file === undefined ? "" : client.upload(readInChunks(file));
+}
+
+function nextLine(model: ModelFolder): string {
+  const folder = path.relative("", model.path);
+  return (
+    `next: "npx tocafarm up --model ${folder}" keeps a farm running and says where its metrics ` +
+    'are; "npx tocafarm submit" gives it work'
+  );
+}

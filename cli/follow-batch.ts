@@ -1,0 +1,68 @@
+// Follows a batch to its end: progress for a person, and each clip's files as it is published.
+import { FarmError } from "../common/errors.js";
+import type { Batch } from "../proto/gen/tocafarm/v1/farm.js";
+import { BatchTracker } from "./batch-tracker.js";
+import { type ClipFileOptions, fetchClip } from "./clip-files.js";
+import type { FarmClient } from "./farm-client.js";
+import { ProgressView } from "./progress.js";
+
+export type FetchOptions = ClipFileOptions;
+
+export interface FollowOptions {
+  readonly client: FarmClient;
+  readonly batch: Batch;
+  /** Absent: nothing is fetched. */
+  readonly files?: FetchOptions;
+  readonly quiet: boolean;
+  /** Whether an interrupt cancels the batch, or only ends the watching. */
+  readonly cancelOnAbort: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface BatchOutcome {
+  readonly tracker: BatchTracker;
+  /** Path of each fetched video or image, by clip index. */
+  readonly fetched: ReadonlyMap<number, string>;
+}
+
+/**
+ * Resolves when the batch has ended and its files are there. Throws the signal's reason on abort.
+ */
+export async function followBatch(options: FollowOptions): Promise<BatchOutcome> {
+  try {
+    return await follow(options);
+  } catch (thrown) {
+    if (options.signal.aborted && options.cancelOnAbort) await cancelQuietly(options);
+    throw options.signal.aborted ? options.signal.reason : thrown;
+  }
+}
+
+async function follow(options: FollowOptions): Promise<BatchOutcome> {
+  const { client, batch, files, quiet, signal } = options;
+  const tracker = new BatchTracker(batch);
+  const view = quiet ? null : new ProgressView(process.stderr);
+  const fetched = new Map<number, string>();
+  for await (const message of client.watch(batch.id, signal)) {
+    const changes = tracker.take(message);
+    view?.update(tracker, changes);
+    for (const { clip } of changes) {
+      const isNew = clip.state === "CLIP_STATE_PUBLISHED" && !fetched.has(clip.index);
+      if (files === undefined || !isNew) continue;
+      const { clipsTotal } = tracker.batch;
+      fetched.set(clip.index, await fetchClip(client, clip, { ...files, clipsTotal }));
+    }
+  }
+  if (!tracker.ended) {
+    throw new FarmError("UNAVAILABLE", `the watch of batch ${batch.id} ended before the batch`);
+  }
+  return { tracker, fetched };
+}
+
+/** The batch of a command that was interrupted: whoever waits for it is gone. */
+async function cancelQuietly({ client, batch }: FollowOptions): Promise<void> {
+  try {
+    await client.cancel(batch.id);
+  } catch {
+    // It has ended already, or the farm is going down with it.
+  }
+}

@@ -1,0 +1,138 @@
+// The options that say what a batch looks like, shared by `render` and `submit`: how they are read,
+// and how they, the model's own defaults and Open-Sora's defaults make a RenderSpec.
+import { type Command, Option } from "commander";
+import { FarmError } from "../common/errors.js";
+import type { ModelDefaults } from "../engine/model-folder.js";
+import { requestBounds } from "../engine/plan.js";
+import type { RenderSpec } from "../proto/gen/tocafarm/v1/render.js";
+import {
+  checkPrompts,
+  framesOption,
+  imageSizeOption,
+  numberOption,
+  policyOption,
+  readPromptFile,
+  repeated,
+  seedOption,
+} from "./args.js";
+import { defaultAspectRatio, defaultResolution, type FrameSize, namedSize } from "./resolutions.js";
+
+/** As commander gives them; absent options are undefined. */
+export interface SpecOptions {
+  readonly prompt?: readonly string[];
+  readonly prompts?: string;
+  readonly frames?: number;
+  readonly resolution?: string;
+  readonly aspectRatio?: string;
+  readonly imageSize?: readonly string[];
+  readonly fps?: number;
+  readonly saveFps?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+  readonly seed?: bigint;
+  readonly policy?: string;
+  readonly policyOption?: Readonly<Record<string, string>>;
+  readonly dtype?: "fp32" | "bf16";
+  readonly aes?: number;
+  readonly flow?: number;
+  readonly cameraMotion?: string;
+}
+
+const { stepsMax, fpsMax, guidanceMax } = requestBounds;
+const positive = Number.MIN_VALUE;
+
+/** Adds the shared options to a command. */
+export function addSpecOptions(command: Command): Command {
+  const number = (name: string, min: number, max: number, fractional = true) =>
+    numberOption(name, { min, max, fractional });
+  const options: readonly Option[] = [
+    new Option("--prompt <text>", "what a clip shows; may be repeated").argParser(repeated),
+    new Option("--prompts <file>", "a UTF-8 file with one prompt a line"),
+    new Option("--frames <n>", "frames, 1 for an image, or 2s, 4s, 8s, 16s").argParser(
+      framesOption,
+    ),
+    new Option("--resolution <name>", "144p to 4k, or 256, 512, ... for squares"),
+    new Option("--aspect-ratio <h:w>", "height to width: 9:16 is landscape"),
+    new Option("--image-size <size...>", "HxW in pixels; wins over the two above"),
+    new Option("--fps <n>", "frames a second told to the model").argParser(
+      number("--fps", positive, fpsMax),
+    ),
+    new Option("--save-fps <n>", "frames a second of the file [--fps]").argParser(
+      number("--save-fps", positive, fpsMax),
+    ),
+    new Option("--steps <n>", "denoising steps").argParser(number("--steps", 1, stepsMax, false)),
+    new Option("--guidance <n>", "scale of classifier-free guidance").argParser(
+      number("--guidance", 0, guidanceMax),
+    ),
+    new Option("--seed <n>", "clip i draws from seed + i [42]").argParser(seedOption),
+    new Option("--policy <name>", "caching policy: none, steps, fora, toca [none]"),
+    new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
+      policyOption,
+    ),
+    new Option("--dtype <type>", "precision of the engine [fp32]").choices(["fp32", "bf16"]),
+    new Option("--aes <n>", "append an aesthetic score, 4 to 7").argParser(number("--aes", 0, 10)),
+    new Option("--flow <n>", "append a motion score, 0 to 100").argParser(
+      number("--flow", 0, 1000),
+    ),
+    new Option("--camera-motion <text>", "append a camera motion, such as pan left"),
+  ];
+  for (const option of options) command.addOption(option);
+  return command;
+}
+
+/** The prompts that the options name. Throws INVALID_ARGUMENT when there are none. */
+export async function promptsOf({ prompt, prompts }: SpecOptions): Promise<readonly string[]> {
+  const typed = checkPrompts(prompt ?? [], (index) => `--prompt number ${index + 1}`);
+  const read = prompts === undefined ? [] : await readPromptFile(prompts);
+  if (typed.length + read.length === 0) {
+    throw new FarmError("INVALID_ARGUMENT", "no prompt is given: use --prompt or --prompts FILE");
+  }
+  return [...typed, ...read];
+}
+
+// Open-Sora v1.2's inference configuration.
+const usual = { frames: 51, fps: 24, steps: 30, guidance: 7, seed: 42n } as const;
+// A still image is conditioned on this rate.
+const imageFps = 120;
+
+/** Options win over the model's defaults, these over the usual ones. */
+export function renderSpec(
+  options: SpecOptions,
+  model: { readonly name: string; readonly defaults: ModelDefaults },
+): RenderSpec {
+  const { defaults } = model;
+  const frames = options.frames ?? defaults.frames ?? usual.frames;
+  const fps = options.fps ?? defaults.fps ?? usual.fps;
+  return {
+    model: model.name,
+    frames,
+    ...frameSize(options, defaults),
+    fps: frames === 1 && options.fps === undefined ? imageFps : fps,
+    saveFps: options.saveFps ?? fps,
+    steps: options.steps ?? defaults.steps ?? usual.steps,
+    guidance: options.guidance ?? defaults.guidance ?? usual.guidance,
+    seed: options.seed ?? usual.seed,
+    policy: { name: options.policy ?? "none", options: { ...options.policyOption } },
+    scores: {
+      aesthetic: options.aes,
+      motion: options.flow,
+      cameraMotion: options.cameraMotion,
+    },
+    dtype: options.dtype ?? "",
+    device: "",
+    initialLatentKey: "",
+    saveLatent: false,
+    trace: "TRACE_DETAIL_UNSPECIFIED",
+  };
+}
+
+function frameSize(options: SpecOptions, defaults: ModelDefaults): FrameSize {
+  if (options.imageSize !== undefined) return imageSizeOption(options.imageSize);
+  const { height, width } = defaults;
+  const isNamed = options.resolution !== undefined || options.aspectRatio !== undefined;
+  if (!isNamed && height !== undefined && width !== undefined) return { height, width };
+  return namedSize(
+    options.resolution ?? defaultResolution,
+    options.aspectRatio ?? defaultAspectRatio,
+  );
+}
