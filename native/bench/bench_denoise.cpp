@@ -122,8 +122,9 @@ void print(const char* name, const Measured& measured) {
 
 Options parse(const std::vector<std::string>& arguments) {
   if (arguments.empty()) throw Error(ErrorCode::kInvalidArgument, "name the transformer folder");
-  Options options{.transformer = arguments[0]};
-  options.request = {.frames = 17, .height = 240, .width = 426};
+  Options options;
+  options.transformer = arguments[0];
+  options.request.frames = 17;
   for (size_t i = 1; i < arguments.size(); ++i) {
     const std::string& flag = arguments[i];
     if (flag == "--json") {

@@ -121,6 +121,49 @@ const Rotation& expand_rotation(const AttentionKernels& kernels, const SelfAtten
   return rotation;
 }
 
+// Longer sequences than this leave the second-level cache when every lane has its own (64 tokens of
+// width 72: 900 KiB), and have enough keys to fill vectors by themselves.
+constexpr int64_t kLongestGridSequence = 32;
+
+bool suits_grid(const AttentionKernels& kernels, const SelfAttentionArgs& args) {
+  return args.axis == AttentionAxis::kTemporal && args.qkv.dim(1) <= kLongestGridSequence &&
+         2 * args.qkv.dim(2) >= kernels.lanes;
+}
+
+// Temporal attention with few frames: a task is one head at some neighbouring positions.
+void attend_grid(const CpuContext& context, const AttentionKernels& kernels,
+                 const SelfAttentionArgs& args) {
+  const int64_t frames = args.qkv.dim(1), tokens = args.qkv.dim(2);
+  const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
+  const int64_t blocks = ceil_div(tokens, kernels.lanes), channels = heads * width;
+  const auto floats = static_cast<size_t>(kernels.grid_floats(frames, width));
+  const Scratch scratch(0, static_cast<size_t>(context.threads), floats * sizeof(float));
+  for_each_task(context, args.qkv.dim(0) * blocks * heads, [&](int64_t task, size_t thread) {
+    const int64_t head = task % heads, first = task / heads % blocks * kernels.lanes;
+    const int64_t token = task / heads / blocks * frames * tokens + first;
+    const int64_t place = token * 3 * channels + head * width;
+    kernels.grid_attend({.query = element(args.qkv, place),
+                         .key = element(args.qkv, place + channels),
+                         .value = element(args.qkv, place + 2 * channels),
+                         .bf16 = args.qkv.dtype() == DType::kBF16,
+                         .token_stride = tokens * 3 * channels,
+                         .position_stride = 3 * channels,
+                         .positions = std::min(kernels.lanes, tokens - first),
+                         .length = frames,
+                         .width = width,
+                         .query_norm = args.q_norm.f32(),
+                         .key_norm = args.k_norm.f32(),
+                         .eps = args.norm_eps,
+                         .cosines = args.rope_cos.f32(),
+                         .sines = args.rope_sin.f32(),
+                         .scale = args.scale,
+                         .output = element(args.output, token * channels + head * width),
+                         .output_token_stride = tokens * channels,
+                         .output_position_stride = channels,
+                         .scratch = reinterpret_cast<float*>(scratch.part(thread))});
+  });
+}
+
 // Where the packed keys and values of the texts lie: [B, heads] of `stride` floats each.
 struct PackedTexts {
   float* keys = nullptr;
@@ -191,6 +234,9 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
   check_args(args);
   const int64_t frames = args.qkv.dim(1), tokens = args.qkv.dim(2);
   const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
+  if (args.qkv.elements() == 0) return;
+  const AttentionKernels& kernels = attention_kernels_for(context.isa);
+  if (suits_grid(kernels, args)) return attend_grid(context, kernels, args);
   const bool spatial = args.axis == AttentionAxis::kSpatial;
   const int64_t length = spatial ? tokens : frames;
   const int64_t others = spatial ? frames : tokens;
@@ -198,7 +244,7 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
   HeadTransform query{.norm = args.q_norm.f32(), .eps = args.norm_eps, .factor = args.scale};
   HeadTransform key{.norm = args.k_norm.f32(), .eps = args.norm_eps};
   if (!args.rope_cos.empty()) {
-    const Rotation& rotation = expand_rotation(attention_kernels_for(context.isa), args, length);
+    const Rotation& rotation = expand_rotation(kernels, args, length);
     query.cosines = key.cosines = rotation.cosines.view().f32();
     query.sines = key.sines = rotation.sines.view().f32();
   }

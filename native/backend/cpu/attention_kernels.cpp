@@ -7,6 +7,7 @@
 // (queries + keys) · width numbers.
 #include "backend/cpu/attention_kernels.h"
 
+#include "backend/cpu/attention_grid.h"
 #include "backend/cpu/attention_rows.h"
 #include "backend/cpu/product_tile.h"
 
@@ -319,6 +320,8 @@ const AttentionKernels attention_kernels{.lanes = kLanes,
                                          .tile_rows = kTileRows,
                                          .sequence_floats = sequence_floats,
                                          .sequence_attend = sequence_attend,
+                                         .grid_floats = grid_floats,
+                                         .grid_attend = grid_attend,
                                          .text_pack = text_pack,
                                          .text_floats = text_floats,
                                          .text_attend = text_attend};

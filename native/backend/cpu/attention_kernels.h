@@ -39,6 +39,30 @@ struct SequenceTask {
   float* scratch = nullptr;  // sequence_floats(count, width)
 };
 
+// Short sequences at neighbouring positions of a grid, one a lane: `positions` <= lanes of them,
+// each of `length` tokens. Position p of token t begins at t * token_stride + p * position_stride.
+struct GridTask {
+  const void* query = nullptr;  // fp32 or bf16, as all of these
+  const void* key = nullptr;
+  const void* value = nullptr;
+  bool bf16 = false;
+  int64_t token_stride = 0;
+  int64_t position_stride = 0;
+  int64_t positions = 0;
+  int64_t length = 0;
+  int64_t width = 0;
+  const float* query_norm = nullptr;  // [width], or null
+  const float* key_norm = nullptr;    // likewise
+  float eps = 0.0f;
+  const float* cosines = nullptr;  // [length, width / 2], or null
+  const float* sines = nullptr;    // likewise
+  float scale = 1.0f;
+  void* output = nullptr;
+  int64_t output_token_stride = 0;
+  int64_t output_position_stride = 0;
+  float* scratch = nullptr;  // grid_floats(length, width)
+};
+
 // Keys and values of one head of one text, packed for text_attend: keys [width, padded keys],
 // values [padded keys, padded width].
 struct TextPackTask {
@@ -70,6 +94,8 @@ struct AttentionKernels {
   int64_t tile_rows;  // counts of queries that are multiples of this waste nothing
   int64_t (*sequence_floats)(int64_t count, int64_t width);
   void (*sequence_attend)(const SequenceTask& task);
+  int64_t (*grid_floats)(int64_t length, int64_t width);
+  void (*grid_attend)(const GridTask& task);
   void (*text_pack)(const TextPackTask& task);
   int64_t (*text_floats)(int64_t count, int64_t keys, int64_t width);
   void (*text_attend)(const TextTask& task);

@@ -55,10 +55,12 @@ struct SelfInputs {
 TEST(CpuSelfAttention, AgreesWithThePlainOneOnBothAxes) {
   constexpr auto kSpatial = AttentionAxis::kSpatial, kTemporal = AttentionAxis::kTemporal;
   const std::vector<SelfCase> cases{
-      {1, 1, 1, 1, 1, kSpatial, false, false},   {2, 3, 7, 2, 72, kSpatial, true, false},
-      {1, 2, 150, 2, 72, kSpatial, true, true},  {2, 5, 9, 3, 72, kTemporal, true, true},
-      {1, 30, 4, 2, 16, kTemporal, true, true},  {1, 1, 131, 1, 40, kSpatial, false, false},
-      {1, 70, 3, 1, 10, kTemporal, false, true}, {1, 1, 65, 1, 256, kSpatial, true, false}};
+      {1, 1, 1, 1, 1, kSpatial, false, false},    {2, 3, 7, 2, 72, kSpatial, true, false},
+      {1, 2, 150, 2, 72, kSpatial, true, true},   {2, 5, 9, 3, 72, kTemporal, true, true},
+      {1, 30, 4, 2, 16, kTemporal, true, true},   {1, 32, 19, 2, 72, kTemporal, true, true},
+      {1, 1, 33, 2, 20, kTemporal, true, false},  {1, 7, 1, 2, 16, kTemporal, true, true},
+      {1, 1, 131, 1, 40, kSpatial, false, false}, {1, 70, 3, 1, 10, kTemporal, false, true},
+      {1, 1, 65, 1, 256, kSpatial, true, false}};
   for (const CpuContext& context : contexts(2)) {
     for (const SelfCase& one : cases) {
       for (const DType dtype : {DType::kF32, DType::kBF16}) {
@@ -75,21 +77,23 @@ TEST(CpuSelfAttention, AgreesWithThePlainOneOnBothAxes) {
 }
 
 TEST(CpuSelfAttention, KeepsBitsOnAnyThreadsAndOtherClips) {
-  const SelfCase pair{2, 3, 333, 2, 72, AttentionAxis::kSpatial, true, false};
-  for (const CpuContext& one : contexts(1)) {
+  for (const SelfCase& pair : {SelfCase{2, 3, 333, 2, 72, AttentionAxis::kSpatial, true, false},
+                               SelfCase{2, 5, 45, 2, 72, AttentionAxis::kTemporal, true, true}}) {
     const SelfInputs inputs(pair, DType::kF32);
-    Tensor whole = inputs.output();
-    self_attention(one, inputs.args(pair, whole));
-    for (const int threads : {2, 5}) {
-      CpuContext context = one;
-      context.threads = threads;
-      Tensor again = inputs.output();
-      self_attention(context, inputs.args(pair, again));
-      EXPECT_TRUE(same_bits(again, whole)) << describe(context);
-      SelfAttentionArgs second = inputs.args(pair, again.view().rows(1, 1));
-      second.qkv = ConstTensorView(inputs.qkv).rows(1, 1);
-      self_attention(context, second);
-      EXPECT_TRUE(same_bits(again, whole)) << describe(context) << ", one clip alone";
+    for (const CpuContext& one : contexts(1)) {
+      Tensor whole = inputs.output();
+      self_attention(one, inputs.args(pair, whole));
+      for (const int threads : {2, 5}) {
+        CpuContext context = one;
+        context.threads = threads;
+        Tensor again = inputs.output();
+        self_attention(context, inputs.args(pair, again));
+        EXPECT_TRUE(same_bits(again, whole)) << describe(context);
+        SelfAttentionArgs second = inputs.args(pair, again.view().rows(1, 1));
+        second.qkv = ConstTensorView(inputs.qkv).rows(1, 1);
+        self_attention(context, second);
+        EXPECT_TRUE(same_bits(again, whole)) << describe(context) << ", one clip alone";
+      }
     }
   }
 }

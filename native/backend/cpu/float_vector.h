@@ -123,6 +123,17 @@ TOCAFARM_INLINE Vec exchange_lanes(Vec value, std::integer_sequence<int, kLane..
   return __builtin_shufflevector(value, value, (kLane ^ kStep)...);
 }
 
+TOCAFARM_INLINE Vec square_root(Vec value) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_sqrt_ps(0xffff, value);  // the plain one trips a warning of GCC 12
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(value);
+#else
+  for (int i = 0; i < kLanes; ++i) value[i] = __builtin_sqrtf(value[i]);
+  return value;
+#endif
+}
+
 // Lanes are added in pairs, always in the same order.
 template <int kStep = kLanes / 2>
 TOCAFARM_INLINE float sum_lanes(Vec value) {

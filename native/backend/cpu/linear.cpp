@@ -17,6 +17,29 @@ class PanelLinearWeights final : public LinearWeights {
   Panels panels;
 };
 
+// The rows of a matrix; bf16 ones are made fp32 a block at a time.
+class MatrixRows final : public RowSource {
+ public:
+  MatrixRows(const LinearKernels& kernels, ConstTensorView matrix)
+      : kernels_(kernels), matrix_(matrix) {}
+
+  TapRange locate(int64_t first, int64_t count, const float** pointers, int64_t,
+                  float* copy) const override {
+    const int64_t width = matrix_.dim(1);
+    if (bf16()) kernels_.widen(matrix_.bf16() + first * width, copy, count * width);
+    const float* rows = bf16() ? copy : matrix_.f32() + first * width;
+    for (int64_t i = 0; i < count; ++i) pointers[i] = rows + i * width;
+    return {};
+  }
+  int64_t copy_floats_a_row() const override { return bf16() ? matrix_.dim(1) : 0; }
+
+ private:
+  bool bf16() const { return matrix_.dtype() == DType::kBF16; }
+
+  const LinearKernels& kernels_;
+  ConstTensorView matrix_;
+};
+
 Epilogue epilogue_of(Activation activation) {
   switch (activation) {
     case Activation::kGeluTanh:
@@ -46,27 +69,13 @@ void linear(const CpuContext& context, const LinearArgs& args) {
   check_args(args);
   if (linear_onednn(context, args)) return;
   const auto& weights = dynamic_cast<const PanelLinearWeights&>(*args.weights);
-  const LinearKernels& kernels = linear_kernels_for(context.isa);
-  const ConstTensorView input = args.input;
-  const int64_t in = weights.in();
-  const bool widen = input.dtype() == DType::kBF16;
-  multiply_rows(context, {
-                             .panels = &weights.panels,
-                             .rows = input.dim(0),
-                             .locate =
-                                 [&](int64_t first, int64_t count, const float** pointers, int64_t,
-                                     float* copy) {
-                                   if (widen)
-                                     kernels.widen(input.bf16() + first * in, copy, count * in);
-                                   const float* rows = widen ? copy : input.f32() + first * in;
-                                   for (int64_t i = 0; i < count; ++i) pointers[i] = rows + i * in;
-                                   return TapRange{};
-                                 },
-                             .copy_floats_a_row = widen ? in : 0,
-                             .epilogue = epilogue_of(args.activation),
-                             .output = args.output.data(),
-                             .output_bf16 = args.output.dtype() == DType::kBF16,
-                         });
+  const MatrixRows rows(linear_kernels_for(context.isa), args.input);
+  multiply_rows(context, {.panels = &weights.panels,
+                          .source = &rows,
+                          .rows = args.input.dim(0),
+                          .epilogue = epilogue_of(args.activation),
+                          .output = args.output.data(),
+                          .output_bf16 = args.output.dtype() == DType::kBF16});
 }
 
 }  // namespace engine::cpu

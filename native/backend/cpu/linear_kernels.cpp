@@ -45,63 +45,39 @@ void finish_row(const PanelProduct& product, int64_t row) {
   }
 }
 
-// One piece of the panel: taps [first_tap, first_tap + taps) and depths [offset, offset + depth).
+// Taps [first_tap, first_tap + taps) and depths [offset, offset + depth) of the panel.
+struct Piece {
+  int64_t first_tap;
+  int64_t taps;
+  int64_t offset;
+  int64_t depth;
+};
+
 template <typename Element>
-void multiply_piece(const PanelProduct& product, int64_t first_tap, int64_t taps, int64_t offset,
-                    int64_t depth) {
-  const Element* piece = static_cast<const Element*>(product.panel) +
-                         (first_tap * product.depth + offset) * kPanelColumns;
+void multiply_piece(const PanelProduct& product, const Piece& piece, const Element* values) {
   TileProduct tile{.a = nullptr,
                    .tap_stride = product.row_stride,
-                   .offset = offset,
-                   .taps = taps,
-                   .depth = depth,
+                   .offset = piece.offset,
+                   .taps = piece.taps,
+                   .depth = piece.depth,
                    .b_stride = kPanelColumns,
                    .c = nullptr,
                    .c_stride = kPanelColumns,
-                   .add = first_tap + offset > 0};
+                   .add = piece.first_tap + piece.offset > 0};
   const int64_t vecs = (product.columns + kLanes - 1) / kLanes;
   for (int64_t row = 0; row < product.row_count;) {
-    tile.a = product.rows + first_tap * product.row_stride + row;
+    tile.a = product.rows + piece.first_tap * product.row_stride + row;
     tile.c = product.sums + row * kPanelColumns;
     const int64_t left = product.row_count - row;
     const bool tall = 2 * vecs <= kTileVecs && left >= kTallTileRows;
     if (!tall) {
-      multiply_columns(vecs, left, tile, piece);
+      multiply_columns(vecs, left, tile, values);
     } else if (vecs == 1) {
-      multiply_tile<kTallTileRows, 1>(tile, piece);
+      multiply_tile<kTallTileRows, 1>(tile, values);
     } else {
-      multiply_tile<kTallTileRows, kTileVecs / 2>(tile, piece);
+      multiply_tile<kTallTileRows, kTileVecs / 2>(tile, values);
     }
     row += tall ? kTallTileRows : kTileRows;
-  }
-}
-
-template <typename Element>
-void multiply_all(const PanelProduct& product) {
-  const int64_t depth_piece = product.depth < kDepthPiece ? product.depth : kDepthPiece;
-  const int64_t tap_piece = kDepthPiece / depth_piece;
-  for (int64_t tap = 0; tap < product.taps; tap += tap_piece) {
-    const int64_t taps = product.taps - tap < tap_piece ? product.taps - tap : tap_piece;
-    for (int64_t offset = 0; offset < product.depth; offset += depth_piece) {
-      const int64_t left = product.depth - offset;
-      multiply_piece<Element>(product, tap, taps, offset, left < depth_piece ? left : depth_piece);
-    }
-  }
-}
-
-void multiply(const PanelProduct& product) {
-  if (product.panel_bf16) {
-    multiply_all<uint16_t>(product);
-  } else {
-    multiply_all<float>(product);
-  }
-  for (int64_t row = 0; row < product.row_count; ++row) {
-    if (product.output_bf16) {
-      finish_row<uint16_t>(product, row);
-    } else {
-      finish_row<float>(product, row);
-    }
   }
 }
 
@@ -112,10 +88,43 @@ void convert(const From* from, To* to, int64_t count) {
   if (i < count) store_first(to + i, load_first(from + i, count - i), count - i);
 }
 
+// A piece of bf16 is made fp32 once for many rows, and as it is read for few: the same numbers.
+void multiply_piece(const PanelProduct& product, const Piece& piece) {
+  constexpr int64_t kManyRows = 4 * kTileRows;
+  const int64_t first = (piece.first_tap * product.depth + piece.offset) * kPanelColumns;
+  if (!product.panel_bf16) {
+    return multiply_piece(product, piece, static_cast<const float*>(product.panel) + first);
+  }
+  const uint16_t* values = static_cast<const uint16_t*>(product.panel) + first;
+  if (product.row_count < kManyRows) return multiply_piece(product, piece, values);
+  convert(values, product.piece, piece.taps * piece.depth * kPanelColumns);
+  multiply_piece(product, piece, product.piece);
+}
+
+void multiply(const PanelProduct& product) {
+  const int64_t depth_piece = product.depth < kDepthPiece ? product.depth : kDepthPiece;
+  const int64_t tap_piece = kDepthPiece / depth_piece;
+  for (int64_t tap = 0; tap < product.taps; tap += tap_piece) {
+    const int64_t taps = product.taps - tap < tap_piece ? product.taps - tap : tap_piece;
+    for (int64_t offset = 0; offset < product.depth; offset += depth_piece) {
+      const int64_t left = product.depth - offset;
+      const int64_t depth = left < depth_piece ? left : depth_piece;
+      multiply_piece(product, {.first_tap = tap, .taps = taps, .offset = offset, .depth = depth});
+    }
+  }
+  for (int64_t row = 0; row < product.row_count; ++row) {
+    if (product.output_bf16) {
+      finish_row<uint16_t>(product, row);
+    } else {
+      finish_row<float>(product, row);
+    }
+  }
+}
+
 }  // namespace
 
 extern const LinearKernels linear_kernels;
-const LinearKernels linear_kernels{kPanelColumns, multiply, convert<uint16_t, float>,
-                                   convert<float, uint16_t>};
+const LinearKernels linear_kernels{kPanelColumns, kDepthPiece* kPanelColumns, multiply,
+                                   convert<uint16_t, float>, convert<float, uint16_t>};
 
 }  // namespace engine::cpu::TOCAFARM_ISA

@@ -19,6 +19,7 @@ struct PanelProduct {
   const void* panel = nullptr;  // [taps · depth, panel_columns], fp32 or bf16
   bool panel_bf16 = false;
   float* sums = nullptr;        // scratch: [row_count, panel_columns]
+  float* piece = nullptr;       // scratch for a bf16 panel: piece_floats
   const float* bias = nullptr;  // [panel_columns]
   Epilogue epilogue = Epilogue::kNone;
   const float* residual = nullptr;  // [row_count, output_stride] from this panel's column, or null
@@ -30,6 +31,7 @@ struct PanelProduct {
 
 struct LinearKernels {
   int64_t panel_columns;
+  int64_t piece_floats;
   void (*multiply)(const PanelProduct& product);
   // bf16 to fp32, and back, rounded to nearest even.
   void (*widen)(const uint16_t* from, float* to, int64_t count);

@@ -50,6 +50,7 @@ Cut cut_work(int64_t rows, int64_t panels, int threads) {
 struct TaskMemory {
   const float** pointers;
   float* sums;
+  float* piece;
   float* copy;
 };
 
@@ -60,7 +61,8 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
   const int64_t count = std::min(cut.block_rows, product.rows - first);
   const int64_t first_panel = task % cut.panel_groups * cut.panels_a_task;
   const int64_t last_panel = std::min(cut.panels, first_panel + cut.panels_a_task);
-  const TapRange taps = product.locate(first, count, memory.pointers, cut.block_rows, memory.copy);
+  const TapRange taps =
+      product.source->locate(first, count, memory.pointers, cut.block_rows, memory.copy);
   const size_t element_bytes = dtype_bytes(panels.values.dtype());
   const size_t output_bytes = product.output_bf16 ? 2 : 4;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
@@ -78,6 +80,7 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
                  static_cast<size_t>(values) * element_bytes,
         .panel_bf16 = panels.values.dtype() == DType::kBF16,
         .sums = memory.sums,
+        .piece = memory.piece,
         .bias = panels.bias.view().f32() + column,
         .epilogue = product.epilogue,
         .residual = product.residual == nullptr ? nullptr : product.residual + place,
@@ -142,7 +145,9 @@ void multiply_rows(const CpuContext& context, const RowProduct& product) {
   ScratchLayout layout;
   const size_t pointers = layout.add<const float*>(panels.taps * cut.block_rows);
   const size_t sums = layout.add<float>(cut.block_rows * kernels.panel_columns);
-  const size_t copy = layout.add<float>(cut.block_rows * product.copy_floats_a_row);
+  const bool bf16 = panels.values.dtype() == DType::kBF16;
+  const size_t piece = layout.add<float>(bf16 ? kernels.piece_floats : 0);
+  const size_t copy = layout.add<float>(cut.block_rows * product.source->copy_floats_a_row());
   const Scratch scratch(0, static_cast<size_t>(context.threads), layout.bytes());
 #pragma omp parallel for num_threads(context.threads) schedule(dynamic, 1)
   for (int64_t task = 0; task < cut.blocks * cut.panel_groups; ++task) {
@@ -150,6 +155,7 @@ void multiply_rows(const CpuContext& context, const RowProduct& product) {
     run_task(product, kernels, cut, task,
              {.pointers = reinterpret_cast<const float**>(mine + pointers),
               .sums = reinterpret_cast<float*>(mine + sums),
+              .piece = reinterpret_cast<float*>(mine + piece),
               .copy = reinterpret_cast<float*>(mine + copy)});
   }
 }

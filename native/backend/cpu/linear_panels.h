@@ -2,8 +2,6 @@
 // layers and convolutions, the same bits on any number of threads and rows.
 #pragma once
 
-#include <functional>
-
 #include "backend/cpu/context.h"
 #include "backend/cpu/linear_kernels.h"
 #include "core/tensor.h"
@@ -32,17 +30,23 @@ struct TapRange {
   int64_t last = 1;
 };
 
-// What to multiply: rows [0, rows), each `taps` times `depth` floats.
-struct RowProduct {
-  const Panels* panels = nullptr;
-  int64_t rows = 0;
+// Where the rows of a product lie. Called from several threads at once.
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
   // Writes where row first + r of tap t begins to pointers[t * row_stride + r], r < count. `copy`
   // is memory for count * copy_floats_a_row floats that lives as long as the pointers. Taps outside
   // the returned range are left out: adding zeros changes no bit.
-  std::function<TapRange(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
-                         float* copy)>
-      locate;
-  int64_t copy_floats_a_row = 0;
+  virtual TapRange locate(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
+                          float* copy) const = 0;
+  virtual int64_t copy_floats_a_row() const { return 0; }
+};
+
+// What to multiply: rows [0, rows), each `taps` times `depth` floats.
+struct RowProduct {
+  const Panels* panels = nullptr;
+  const RowSource* source = nullptr;
+  int64_t rows = 0;
   Epilogue epilogue = Epilogue::kNone;
   const float* residual = nullptr;  // [rows, columns] or null
   void* output = nullptr;           // [rows, columns]
