@@ -68,22 +68,31 @@ void locate_taps(const PanelConvWeights& weights, ConstTensorView input,
   }
 }
 
-// For output pixels [first, first + count).
-TapRange locate_pixels(const PanelConvWeights& weights, const ConvArgs& args, int64_t first,
-                       int64_t count, const float** pointers, int64_t stride) {
-  const int64_t height = args.output.dim(1), width = args.output.dim(2);
-  TapRange range{.first = weights.panels.taps, .last = 0};
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t pixel = first + i;
-    locate_taps(weights, args.input,
-                {window(weights, args.input, 0, pixel / (height * width)),
-                 window(weights, args.input, 1, pixel / width % height),
-                 window(weights, args.input, 2, pixel % width)},
-                pointers + i, stride, range);
+class OutputPixels final : public RowSource {
+ public:
+  OutputPixels(const PanelConvWeights& weights, const ConvArgs& args)
+      : weights_(weights), args_(args) {}
+
+  TapRange locate(int64_t first, int64_t count, const float** pointers, int64_t stride,
+                  float*) const override {
+    const int64_t height = args_.output.dim(1), width = args_.output.dim(2);
+    TapRange range{.first = weights_.panels.taps, .last = 0};
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t pixel = first + i;
+      locate_taps(weights_, args_.input,
+                  {window(weights_, args_.input, 0, pixel / (height * width)),
+                   window(weights_, args_.input, 1, pixel / width % height),
+                   window(weights_, args_.input, 2, pixel % width)},
+                  pointers + i, stride, range);
+    }
+    // Where all lies in the padding one tap remains: it gives the zeros that the bias is added to.
+    return range.last > 0 ? range : TapRange{.first = 0, .last = 1};
   }
-  // Where all lies in the padding one tap remains: it gives the zeros that the bias is added to.
-  return range.last > 0 ? range : TapRange{.first = 0, .last = 1};
-}
+
+ private:
+  const PanelConvWeights& weights_;
+  const ConvArgs& args_;
+};
 
 }  // namespace
 
@@ -102,18 +111,12 @@ std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorVie
 void conv(const CpuContext& context, const ConvArgs& args) {
   check_args(args);
   const auto& weights = dynamic_cast<const PanelConvWeights&>(*args.weights);
-  multiply_rows(
-      context,
-      {
-          .panels = &weights.panels,
-          .rows = args.output.dim(0) * args.output.dim(1) * args.output.dim(2),
-          .locate =
-              [&](int64_t first, int64_t count, const float** pointers, int64_t stride, float*) {
-                return locate_pixels(weights, args, first, count, pointers, stride);
-              },
-          .residual = args.residual.f32(),
-          .output = args.output.data(),
-      });
+  const OutputPixels pixels(weights, args);
+  multiply_rows(context, {.panels = &weights.panels,
+                          .source = &pixels,
+                          .rows = args.output.dim(0) * args.output.dim(1) * args.output.dim(2),
+                          .residual = args.residual.f32(),
+                          .output = args.output.data()});
 }
 
 }  // namespace engine::cpu
