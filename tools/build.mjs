@@ -61,7 +61,7 @@ export async function buildNative(folder, options) {
 }
 
 // Taken from the resolved package: its own include_dir is relative to the working directory.
-function addonOptions() {
+export function addonOptions() {
   const require = createRequire(import.meta.url);
   const headers = path.dirname(require.resolve("node-api-headers"));
   return [
