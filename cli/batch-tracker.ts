@@ -49,7 +49,7 @@ export function isEnded({ state }: Batch): boolean {
 /** "succeeded" of BATCH_STATE_SUCCEEDED, "retry wait" of CLIP_STATE_RETRY_WAIT. */
 export function stateWord(state: string): string {
   return state
-    .replace(/^[A-Z]+_STATE_/, "")
+    .replace(/^[A-Z]+_(?:STATE|DETAIL)_/, "")
     .toLowerCase()
     .replaceAll("_", " ");
 }

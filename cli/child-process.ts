@@ -4,6 +4,8 @@
 // closes.
 import { type ChildProcess, fork } from "node:child_process";
 import path from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { FarmError, isErrorCode } from "../common/errors.js";
 import { asChildMessage } from "../common/lifecycle.js";
 import { packageRoot } from "../common/paths.js";
@@ -37,8 +39,9 @@ export class FarmProcess {
     this.name = name;
     this.#child = fork(path.join(packageRoot(), "dist", main), args, {
       detached: true,
-      stdio: ["ignore", "ignore", showLog ? "inherit" : "ignore", "ipc"],
+      stdio: ["ignore", "ignore", showLog ? "pipe" : "ignore", "ipc"],
     });
+    if (this.#child.stderr) passLogOn(this.#child.stderr);
     this.#exited = new Promise((resolve) => {
       this.#child.once("exit", (code, signal) => resolve(signal ?? `status ${code}`));
       this.#child.once("error", (error) => resolve(error.message));
@@ -83,4 +86,11 @@ export class FarmProcess {
     await this.#exited;
     clearTimeout(overdue);
   }
+}
+
+/** Its log goes to our stderr, but for the line of its failure: that is told once, by the command. */
+function passLogOn(stderr: Readable): void {
+  createInterface({ input: stderr }).on("line", (line) => {
+    if (!isErrorCode(/^([A-Z_]+): /.exec(line)?.[1])) process.stderr.write(`${line}\n`);
+  });
 }

@@ -21,7 +21,7 @@ export interface FollowOptions {
 
 export interface BatchOutcome {
   readonly tracker: BatchTracker;
-  /** Path of each fetched video or image, by clip index. */
+  /** Path of each fetched video or image, by clip index, in its order. */
   readonly fetched: ReadonlyMap<number, string>;
 }
 
@@ -55,7 +55,7 @@ async function follow(options: FollowOptions): Promise<BatchOutcome> {
   if (!tracker.ended) {
     throw new FarmError("UNAVAILABLE", `the watch of batch ${batch.id} ended before the batch`);
   }
-  return { tracker, fetched };
+  return { tracker, fetched: new Map([...fetched].sort(([a], [b]) => a - b)) };
 }
 
 /** The batch of a command that was interrupted: whoever waits for it is gone. */

@@ -1,9 +1,9 @@
 // Progress of a batch for a person. On a terminal: a line for each clip at work and one for the
 // batch, drawn over themselves, while finished clips scroll up. Elsewhere: a line for each change
 // of state.
-import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
+import type { Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import { type BatchTracker, type ClipChange, stateWord, tokensOf } from "./batch-tracker.js";
-import { seconds, share, shortened } from "./table.js";
+import { cut, seconds, share, shortened } from "./table.js";
 
 /** Where progress goes: stderr, so that stdout stays clean. */
 export interface ProgressOutput {
@@ -15,10 +15,13 @@ export interface ProgressOutput {
 // More lines than a terminal has would scroll the top ones away for good.
 const liveClipsMax = 12;
 const barColumns = 20;
+const promptColumnsMax = 100;
+const terminalColumns = 80;
 
 export class ProgressView {
   readonly #output: ProgressOutput;
   #liveLines = 0;
+  #clipsDone = 0;
 
   constructor(output: ProgressOutput) {
     this.#output = output;
@@ -27,35 +30,53 @@ export class ProgressView {
   /** Shows what a message of the watch changed. */
   update(tracker: BatchTracker, changes: readonly ClipChange[]): void {
     if (this.#output.isTTY) this.#draw(tracker, changes);
-    else this.#list(tracker.batch, changes);
+    else this.#list(changes, tracker.batch.clipsTotal);
   }
 
-  /** A line that stays, above what is being drawn. */
-  note(text: string): void {
-    this.#erase();
-    this.#output.write(`${text}\n`);
-  }
-
-  #list(batch: Batch, changes: readonly ClipChange[]): void {
+  #list(changes: readonly ClipChange[], clipsTotal: number): void {
     for (const { clip, before } of changes) {
-      const line = clip.state === before?.state ? null : changeLine(clip, batch);
+      const line = clip.state === before?.state ? null : this.#changeLine(clip, clipsTotal);
       if (line !== null) this.#output.write(`${line}\n`);
     }
   }
 
   #draw(tracker: BatchTracker, changes: readonly ClipChange[]): void {
-    const columns = this.#output.columns ?? 80;
+    const columns = this.#output.columns || terminalColumns; // some terminals say 0
     const lasting = changes
       .filter(({ clip, before }) => clip.state !== before?.state && !isActive(clip))
-      .map(({ clip }) => changeLine(clip, tracker.batch))
+      .map(({ clip }) => this.#changeLine(clip, tracker.batch.clipsTotal))
       .filter((line) => line !== null);
     const active = tracker.clips.filter(isActive);
     const live = active.slice(0, liveClipsMax).map(activeLine);
     const line = batchLine(tracker, active.length - live.length);
     this.#erase();
-    for (const text of lasting) this.#output.write(`${shortened(text, columns - 1)}\n`);
-    for (const text of [...live, line]) this.#output.write(`${shortened(text, columns - 1)}\n`);
+    for (const text of lasting) this.#output.write(`${cut(text, columns - 1)}\n`);
+    for (const text of [...live, line]) this.#output.write(`${cut(text, columns - 1)}\n`);
     this.#liveLines = live.length + 1;
+  }
+
+  /** What a person wants to know when a clip comes into its state; null for nothing. */
+  #changeLine(clip: Clip, clipsTotal: number): string | null {
+    const name = `clip ${clipNumber(clip.index)}`;
+    const failure = clip.failure ? `${clip.failure.code}: ${clip.failure.message}` : "";
+    switch (clip.state) {
+      case "CLIP_STATE_RUNNING":
+        return `${name} rendering on ${clip.worker} (${clip.device}): ${promptOf(clip)}`;
+      case "CLIP_STATE_PUBLISHED": {
+        const { reused, passed } = tokensOf(clip);
+        this.#clipsDone++;
+        return (
+          `${name} done in ${seconds(clip.seconds)} on ${clip.worker}, ` +
+          `${share(reused, passed)} of tokens from cache (${this.#clipsDone} of ${clipsTotal})`
+        );
+      }
+      case "CLIP_STATE_RETRY_WAIT":
+        return `${name} attempt ${clip.attempt} failed and is tried again: ${failure}`;
+      case "CLIP_STATE_FAILED":
+        return `${name} failed: ${failure}`;
+      default:
+        return null;
+    }
   }
 
   #erase(): void {
@@ -73,35 +94,15 @@ export function clipNumber(index: number): string {
   return index.toString().padStart(4, "0");
 }
 
-/** What a person wants to know when a clip comes into its state; null for nothing. */
-function changeLine(clip: Clip, batch: Batch): string | null {
-  const name = `clip ${clipNumber(clip.index)}`;
-  const failure = clip.failure ? `${clip.failure.code}: ${clip.failure.message}` : "";
-  switch (clip.state) {
-    case "CLIP_STATE_RUNNING":
-      return `${name} rendering on ${clip.worker} (${clip.device}): ${clip.prompt}`;
-    case "CLIP_STATE_PUBLISHED": {
-      const { reused, passed } = tokensOf(clip);
-      const done = `${batch.clipsPublished} of ${batch.clipsTotal}`;
-      return (
-        `${name} done in ${seconds(clip.seconds)} on ${clip.worker}, ` +
-        `${share(reused, passed)} of tokens from cache (${done})`
-      );
-    }
-    case "CLIP_STATE_RETRY_WAIT":
-      return `${name} attempt ${clip.attempt} failed and is tried again: ${failure}`;
-    case "CLIP_STATE_FAILED":
-      return `${name} failed: ${failure}`;
-    default:
-      return null;
-  }
+function promptOf({ prompt }: Clip): string {
+  return shortened(prompt, promptColumnsMax);
 }
 
 function activeLine(clip: Clip): string {
   const done = clip.steps > 0 ? Math.round((barColumns * clip.step) / clip.steps) : 0;
   const bar = "#".repeat(done).padEnd(barColumns, ".");
   const steps = `${clip.step}/${clip.steps}`.padStart(7);
-  return `${clipNumber(clip.index)} ${bar} ${steps}  ${clip.worker}  ${clip.prompt}`;
+  return `${clipNumber(clip.index)} ${bar} ${steps}  ${clip.worker}  ${promptOf(clip)}`;
 }
 
 function batchLine({ batch, clips }: BatchTracker, hidden: number): string {

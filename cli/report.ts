@@ -77,7 +77,6 @@ async function contactSheet(outcome: BatchOutcome, folder: string): Promise<stri
   const { spec } = outcome.tracker.batch;
   const output = path.join(folder, "contact-sheet.png");
   const clips = [...outcome.fetched]
-    .sort(([a], [b]) => a - b)
     .slice(0, sheetClipsMax)
     .map(([, file]) => ({ file, frames: spec?.frames ?? 1 }));
   // What is decoded is a multiple of the latent's 8 pixels.

@@ -69,8 +69,14 @@ function scaled(value: number, unit: string, prefixes: readonly string[], base: 
   return `${rest.toFixed(digits)} ${prefixes[index] ?? ""}${unit}`;
 }
 
-/** A prompt on one line, cut to a width. */
+/** A text on one line, cut to a width. */
 export function shortened(text: string, columnsMax: number): string {
-  const flat = [...text.replace(/\s+/g, " ")];
-  return flat.length <= columnsMax ? flat.join("") : `${flat.slice(0, columnsMax - 1).join("")}…`;
+  return cut(text.replace(/\s+/g, " "), columnsMax);
+}
+
+/** A line cut to a width, its spaces kept. */
+export function cut(line: string, columnsMax: number): string {
+  const characters = [...line];
+  if (characters.length <= columnsMax) return line;
+  return `${characters.slice(0, columnsMax - 1).join("")}…`;
 }

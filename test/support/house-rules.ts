@@ -65,7 +65,7 @@ export const headComment: HouseRule = ({ file, text }) => {
 };
 
 export const fileName: HouseRule = ({ file }) => {
-  const name = path.posix.basename(file).replace(/(?:\.test)?\.[a-z]+$/, "");
+  const name = path.posix.basename(file).replace(/(?:\.[a-z]+)*\.[a-z]+$/, "");
   const isKebab = /\.(?:ts|mjs)$/.test(file);
   const pattern = isKebab ? /^[a-z0-9]+(?:-[a-z0-9]+)*$/ : /^[a-z0-9]+(?:_[a-z0-9]+)*$/;
   if (pattern.test(name)) return [];

@@ -1,0 +1,129 @@
+// Bad input to the command line: each error is one line on stderr that names the value and the remedy,
+// with the exit status of its code, and leaves nothing behind.
+import assert from "node:assert/strict";
+import { cpSync, existsSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { after, test } from "node:test";
+import { errorCodes } from "../../common/errors.js";
+import { packageVersion } from "../../common/version.js";
+import { CliSandbox } from "../support/cli-process.js";
+
+const sandbox = new CliSandbox();
+after(() => sandbox.dispose());
+
+const model = "models/demo";
+const output = sandbox.path("output");
+
+async function refused(args: readonly string[], code: keyof typeof errorCodes, words: RegExp) {
+  const { status, stderr } = await sandbox.run(...args);
+  const lines = stderr.trimEnd().split("\n");
+  const last = lines.at(-1) ?? "";
+  assert.ok(last.startsWith(`tocafarm: ${code}: `), `${args.join(" ")} says: ${stderr}`);
+  assert.match(last, words);
+  assert.equal(lines.filter((line) => line.startsWith("tocafarm: ")).length, 1);
+  assert.equal(status, errorCodes[code].exit);
+}
+
+const wrongCommandLines: readonly (readonly [args: string, words: RegExp])[] = [
+  ["rendr", /unknown command 'rendr' \(Did you mean render\?\)/],
+  ["render --promt x", /unknown option '--promt' \(Did you mean --prompt/],
+  ["render --prompt x", /--model DIR is required/],
+  [`render --model ${model}`, /no prompt is given/],
+  [`render --model ${model} --prompt x --steps 0`, /--steps is 0; a whole number from 1/],
+  [`render --model ${model} --prompt x --seed -1`, /--seed is -1/],
+  [`render --model ${model} --prompt x --image-size 7x7`, /sides are 8 to 8192/],
+  [`render --model ${model} --prompt x --resolution 9p`, /known are 144p/],
+  [`render --model ${model} --prompt x --trace-indices`, /needs --trace FILE/],
+  [`render --model ${model} --prompt x --policy tooca`, /tooca.*known/],
+  [`render --model ${model} --prompt x --policy-option interval`, /NAME=VALUE/],
+  [`render --model ${model} --prompt x --dtype fp8`, /fp8.*fp32, bf16/],
+  ["show", /missing required argument 'batch'/],
+  ["ls --coordinator nowhere", /is no address; write HOST:PORT/],
+];
+
+test("a wrong command line is one line with the remedy", async () => {
+  for (const [args, words] of wrongCommandLines) {
+    await refused(args.split(" "), "INVALID_ARGUMENT", words);
+  }
+});
+
+test("an empty prompt in a file is refused with its line", async () => {
+  const file = sandbox.path("prompts.txt");
+  writeFileSync(file, "a red circle\n\na blue star\n");
+  const args = ["render", "--model", model, "--prompts", file];
+  await refused(args, "INVALID_ARGUMENT", /prompts\.txt:2 is an empty prompt/);
+});
+
+test("a model that is not there is named", async () => {
+  const args = ["render", "--model", "/nowhere/model", "--prompt", "x"];
+  await refused(args, "NOT_FOUND", /\/nowhere\/model is missing/);
+});
+
+test("a truncated checkpoint is refused and leaves neither output nor processes", async () => {
+  const broken = sandbox.path("broken");
+  cpSync(model, broken, { recursive: true });
+  truncateSync(`${broken}/transformer/model.safetensors`, 100_000);
+  const args = ["render", "--model", broken, "--prompt", "x", "--output", output];
+  await refused(args, "INVALID_CHECKPOINT", /model\.safetensors/);
+  assert.equal(existsSync(output), false);
+  await sandbox.allGone(2_000);
+});
+
+test("a render that cannot fit says what it needs and what there is", async () => {
+  const size = ["--frames", "4096", "--image-size", "8192x8192"];
+  const args = ["render", "--model", model, "--prompt", "x", "--output", output, ...size];
+  await refused(args, "OUT_OF_MEMORY", /needs [\d.]+ .B.*[\d.]+ .B/);
+  assert.equal(existsSync(output), false);
+  await sandbox.allGone(2_000);
+});
+
+test("an output folder that cannot be made is told before anything starts", async () => {
+  const args = ["render", "--model", model, "--prompt", "x", "--output", "/dev/null/renders"];
+  await refused(args, "IO", /\/dev\/null\/renders cannot be written to/);
+});
+
+test("without a coordinator a client says how to start one", async () => {
+  await refused(["ls"], "UNAVAILABLE", /no coordinator runs on .*tocafarm up/);
+  await refused(
+    ["ls", "--coordinator", "127.0.0.1:9"],
+    "UNAVAILABLE",
+    /at 127\.0\.0\.1:9.*ECONNREF/,
+  );
+});
+
+test("a port in use is told", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const listen = `127.0.0.1:${address.port}`;
+  await refused(["up", "--model", model, "--listen", listen], "FAILED_PRECONDITION", /in use/);
+  server.close();
+  await sandbox.allGone(2_000);
+});
+
+test("help fits a screen, and every command has examples or passes its own help on", async () => {
+  const { status, stdout } = await sandbox.run("--help");
+  assert.equal(status, 0);
+  assert.ok(stdout.split("\n").length <= 40);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map((match) => match[1] ?? "");
+  assert.deepEqual(commands.sort().join(" "), allCommands);
+  for (const command of commands) {
+    const help = await sandbox.run(command, "--help");
+    assert.equal(help.status, 0, command);
+    assert.match(help.stdout, /Examples?:|--log-level/, command);
+  }
+  assert.equal((await sandbox.run("--version")).stdout.trim(), packageVersion());
+});
+
+const allCommands = "cancel coordinator doctor ls render show submit up verify watch worker";
+
+test("the doctor finds what is here and says what is not", async () => {
+  const { stdout } = await sandbox.run("doctor", "--json");
+  const found: readonly { what: string; status: string }[] = JSON.parse(stdout);
+  const missing = found.filter(({ status }) => status === "missing");
+  assert.deepEqual(missing, []);
+  const bad = await sandbox.run("doctor", "--data", "/dev/null/data");
+  assert.equal(bad.status, 1);
+  assert.match(bad.stdout, /data folder +missing/);
+});

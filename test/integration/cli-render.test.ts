@@ -1,0 +1,91 @@
+// `tocafarm render` from prompt to files, with the demo model and few steps: what it leaves, what it
+// does not leave, and that the bits do not depend on how many workers there were.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { CliSandbox } from "../support/cli-process.js";
+
+const sandbox = new CliSandbox();
+after(() => sandbox.dispose());
+
+const quick = ["--model", "models/demo", "--steps", "3", "--policy", "toca"];
+const prompts = ["--prompt", "a red circle moves right", "--prompt", "a blue star spins"];
+
+function digest(file: string): string {
+  return createHash("sha256").update(readFileSync(file)).digest("hex");
+}
+
+test("a batch on two workers leaves videos, manifests and a contact sheet, and nothing else", async () => {
+  const output = sandbox.path("two");
+  const args = ["render", ...quick, ...prompts, "--workers", "2", "--output", output];
+  const { status, stdout, stderr } = await sandbox.run(...args);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(readdirSync(output).sort(), [
+    "contact-sheet.png",
+    "sample_0000.json",
+    "sample_0000.mp4",
+    "sample_0001.json",
+    "sample_0001.mp4",
+  ]);
+  assert.match(stdout, /^0000 +published +worker-\d +[\d.]+ s +3 +[\d.]+ % +[\d.]+ %$/m);
+  assert.match(stdout, /2 of 2 clips/);
+  assert.match(stderr, /metrics while it runs: http:/);
+  const manifest = JSON.parse(readFileSync(`${output}/sample_0001.json`, "utf8"));
+  assert.equal(manifest.sha256, digest(`${output}/sample_0001.mp4`));
+  assert.deepEqual([manifest.seed, manifest.frames, manifest.steps], ["43", 17, 3]);
+  assert.deepEqual(readdirSync(sandbox.path("data")), [], "the temporary data folder is gone");
+  await sandbox.allGone(2_000);
+});
+
+test("one worker with all cores gives the same bits as two, and --json says where they are", async () => {
+  const output = sandbox.path("one");
+  const args = ["render", ...quick, ...prompts, "--workers", "1", "--output", output, "--json"];
+  const { status, stdout, stderr } = await sandbox.run(...args);
+  assert.equal(status, 0, stderr);
+  const { batch, files } = JSON.parse(stdout);
+  assert.equal(batch.state, "succeeded");
+  for (const name of ["sample_0000.mp4", "sample_0001.mp4"]) {
+    assert.equal(digest(`${output}/${name}`), digest(sandbox.path("two", name)));
+  }
+  assert.equal(files["1"], `${output}/sample_0001.mp4`);
+});
+
+test("a render begins from a latent that another one could have drawn, and traces every module", async () => {
+  const latent = sandbox.path("final.safetensors");
+  const trace = sandbox.path("trace.jsonl");
+  const folder = ["--output", sandbox.path("latent"), "--threads", "1"];
+  const one = ["--prompt", "a red circle moves right", ...folder];
+  const first = await sandbox.run("render", ...quick, ...one, "--save-latent", latent);
+  assert.equal(first.status, 0, first.stderr);
+  assert.ok(existsSync(latent));
+  const again = ["--initial-latent", latent, "--trace", trace, "--trace-indices"];
+  const second = await sandbox.run("render", ...quick, ...one, ...again);
+  assert.equal(second.status, 0, second.stderr);
+  const lines = readFileSync(trace, "utf8").trimEnd().split("\n");
+  const calls = lines.map((line) => JSON.parse(line));
+  // 3 steps, 6 layers, spatial and temporal, self-attention, cross-attention and MLP.
+  assert.equal(calls.filter(({ module }) => module === "mlp").length, 3 * 6 * 2);
+});
+
+test("an interrupt cancels the render, says so, and leaves no process and no half file", async () => {
+  const output = sandbox.path("interrupted");
+  const long = ["--model", "models/demo", "--steps", "1000", "--prompt", "a red circle"];
+  const render = sandbox.start("render", ...long, "--output", output);
+  await render.shows("rendering on worker-1");
+  render.child.kill("SIGINT");
+  const { status, stderr } = await render.ended;
+  assert.equal(status, 130);
+  assert.match(stderr, /tocafarm: CANCELLED: stopped by SIGINT\n$/);
+  await sandbox.allGone(2_000);
+  assert.equal(existsSync(output), false);
+});
+
+test("when the command is killed, its farm is gone within two seconds", async () => {
+  const long = ["--model", "models/demo", "--steps", "1000", "--prompt", "a red circle"];
+  const render = sandbox.start("render", ...long, "--output", sandbox.path("killed"));
+  await render.shows("rendering on worker-1");
+  assert.ok(sandbox.processes().length >= 4);
+  render.child.kill("SIGKILL");
+  await sandbox.allGone(2_000);
+});
