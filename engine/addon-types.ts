@@ -1,17 +1,24 @@
-// What native/bindings exports, in the order of its files. Plain data made for the crossing; null on purpose. Only engine/addon.ts loads
+// What native/bindings exports, in the order of its files. Plain data made for the crossing; null
+// on purpose. Only engine/addon.ts loads
 // it, only engine/engine.ts and engine/plan.ts call it.
 
 /** bindings/info.cpp */
 export interface NativeVersions {
   readonly engine: string;
   readonly onednn: string;
-  /** Instruction set chosen on this CPU: "baseline" | "avx2" | "avx512", and whether bf16 runs natively. */
+  /**
+   * Instruction set chosen on this CPU: "baseline" | "avx2" | "avx512", and whether bf16 runs
+   * natively.
+   */
   readonly isa: string;
   readonly bf16Native: boolean;
   readonly sentencepiece: boolean;
 }
 
-/** Texts of a model folder's config.json files; the text encoder's and the VAE's may be "" when unknown. */
+/**
+ * Texts of a model folder's config.json files; the text encoder's and the VAE's may be "" when
+ * unknown.
+ */
 export interface NativeModelConfigs {
   readonly transformer: string;
   readonly vae: string;
@@ -145,7 +152,9 @@ export type NativeEvent =
 
 export interface NativeRenderOptions {
   readonly request: NativeRequest;
-  /** A safetensors file with a tensor "latent" or "z" [1, 4, T, h, w]; null = drawn from the seed. */
+  /**
+   * A safetensors file with a tensor "latent" or "z" [1, 4, T, h, w]; null = drawn from the seed.
+   */
   readonly initialLatent: string | null;
   /** Where the final latent goes (tensor "latent", safetensors); null = nowhere. */
   readonly saveLatent: string | null;
@@ -163,15 +172,19 @@ export interface NativeRenderResult {
 export interface NativeEngine {
   info(): NativeEngineInfo;
   /**
-   * Renders one clip on the engine's own thread; one at a time. Events come in order on the JS thread. After a "frames" event the engine
-   * goes on decoding only while fewer than two frame groups wait for releaseFrames(): back-pressure for the encoder.
+   * Renders one clip on the engine's own thread; one at a time. Events come in order on the JS
+   * thread. After a "frames" event the engine
+   * goes on decoding only while fewer than two frame groups wait for releaseFrames(): back-pressure
+   * for the encoder.
    */
   render(
     options: NativeRenderOptions,
     onEvent: (event: NativeEvent) => void,
   ): Promise<NativeRenderResult>;
   releaseFrames(): void;
-  /** The running render rejects with code CANCELLED within a block; nothing happens when none runs. */
+  /**
+   * The running render rejects with code CANCELLED within a block; nothing happens when none runs.
+   */
   cancel(): void;
   /** Frees weights and thread; waits for the running render, which is cancelled. */
   close(): Promise<void>;
@@ -183,6 +196,8 @@ export interface NativeAddon {
   plan(configs: NativeModelConfigs, request: NativeRequest, dtype: "fp32" | "bf16"): NativePlan;
   /** Loads a model on a new engine thread. */
   createEngine(options: NativeEngineOptions): Promise<NativeEngine>;
-  /** SHA-256 over all weights of a model folder, container-independent; read on a thread of its own. */
+  /**
+   * SHA-256 over all weights of a model folder, container-independent; read on a thread of its own.
+   */
   weightsDigest(model: string): Promise<string>;
 }
