@@ -88,7 +88,9 @@ export class FarmProcess {
   }
 }
 
-/** Its log goes to our stderr, but for the line of its failure: that is told once, by the command. */
+/**
+ * Its log goes to our stderr, but for the line of its failure: that is told once, by the command.
+ */
 function passLogOn(stderr: Readable): void {
   createInterface({ input: stderr }).on("line", (line) => {
     if (!isErrorCode(/^([A-Z_]+): /.exec(line)?.[1])) process.stderr.write(`${line}\n`);

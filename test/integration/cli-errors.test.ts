@@ -1,5 +1,5 @@
-// Bad input to the command line: each error is one line on stderr that names the value and the remedy,
-// with the exit status of its code, and leaves nothing behind.
+// Bad input to the command line: each error is one line on stderr that names the value and the
+// remedy, with the exit status of its code, and leaves nothing behind.
 import assert from "node:assert/strict";
 import { cpSync, existsSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";

@@ -1,5 +1,5 @@
-// `tocafarm render` from prompt to files, with the demo model and few steps: what it leaves, what it
-// does not leave, and that the bits do not depend on how many workers there were.
+// `tocafarm render` from prompt to files, with the demo model and few steps: what it leaves, what
+// it does not leave, and that the bits do not depend on how many workers there were.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ function digest(file: string): string {
   return createHash("sha256").update(readFileSync(file)).digest("hex");
 }
 
-test("a batch on two workers leaves videos, manifests and a contact sheet, and nothing else", async () => {
+test("two workers leave videos, manifests and a contact sheet, and nothing else", async () => {
   const output = sandbox.path("two");
   const args = ["render", ...quick, ...prompts, "--workers", "2", "--output", output];
   const { status, stdout, stderr } = await sandbox.run(...args);
@@ -38,7 +38,7 @@ test("a batch on two workers leaves videos, manifests and a contact sheet, and n
   await sandbox.allGone(2_000);
 });
 
-test("one worker with all cores gives the same bits as two, and --json says where they are", async () => {
+test("one worker with all cores gives the same bits as two", async () => {
   const output = sandbox.path("one");
   const args = ["render", ...quick, ...prompts, "--workers", "1", "--output", output, "--json"];
   const { status, stdout, stderr } = await sandbox.run(...args);
@@ -51,7 +51,7 @@ test("one worker with all cores gives the same bits as two, and --json says wher
   assert.equal(files["1"], `${output}/sample_0001.mp4`);
 });
 
-test("a render begins from a latent that another one could have drawn, and traces every module", async () => {
+test("a render begins from a given latent and traces every module", async () => {
   const latent = sandbox.path("final.safetensors");
   const trace = sandbox.path("trace.jsonl");
   const folder = ["--output", sandbox.path("latent"), "--threads", "1"];
@@ -68,7 +68,7 @@ test("a render begins from a latent that another one could have drawn, and trace
   assert.equal(calls.filter(({ module }) => module === "mlp").length, 3 * 6 * 2);
 });
 
-test("an interrupt cancels the render, says so, and leaves no process and no half file", async () => {
+test("an interrupt cancels the render and leaves no process and no half file", async () => {
   const output = sandbox.path("interrupted");
   const long = ["--model", "models/demo", "--steps", "1000", "--prompt", "a red circle"];
   const render = sandbox.start("render", ...long, "--output", output);
