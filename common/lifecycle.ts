@@ -66,10 +66,13 @@ export async function runProcess({ log, start, stopMsMax }: ProcessOptions): Pro
   const stopping = stopSignal(log);
   let failure: FarmError | undefined;
   try {
-    const serving = await start(teardown, stopping);
-    await sendToParent({ type: "ready", ...addressesOf(serving) });
-    log.info(addressesOf(serving), "serving");
-    await Promise.race([aborted(stopping), serving.broken]);
+    // Who is told to stop while it starts does not wait until it has started.
+    const serving = await Promise.race([start(teardown, stopping), aborted(stopping)]);
+    if (serving) {
+      await sendToParent({ type: "ready", ...addressesOf(serving) });
+      log.info(addressesOf(serving), "serving");
+      await Promise.race([aborted(stopping), serving.broken]);
+    }
   } catch (thrown) {
     if (!stopping.aborted) failure = asFarmError(thrown);
   }

@@ -50,7 +50,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   teardown.add("NATS connection", () => connection.close());
   const eventLog = await openEventLog(connection, config.pool);
   const rules = { ...defaultRules, leaseMs: config.leaseMs };
-  const leader = await Leader.open({ eventLog, rules, log });
+  const opening = Leader.open({ eventLog, rules, log });
+  const leader = await Promise.race([opening, natsBroken]);
   teardown.add("leader", () => leader.stop());
   const janitor = startJanitor(leader, store, log);
   teardown.add("janitor", () => janitor.stop());

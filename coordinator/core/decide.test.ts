@@ -300,5 +300,5 @@ test("a replay of the log gives the state that grew", () => {
   farm.complete("w1", farm.lease("w1"));
   farm.submit("b2");
   farm.do({ type: "cancel", batch: "b2" });
-  assert.deepEqual(replayed(farm.events), farm.state);
+  assert.deepEqual(replayed(farm.turns), farm.state);
 });

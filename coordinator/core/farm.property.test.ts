@@ -76,7 +76,7 @@ class World {
     }
     farm.place();
     checkInvariants(farm.events);
-    assert.deepEqual(replayed(farm.events), farm.state);
+    assert.deepEqual(replayed(farm.turns), farm.state);
   }
 
   /** Three workers that are well, until nothing is left to do. */

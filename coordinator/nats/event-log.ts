@@ -3,7 +3,7 @@
 // append whose outcome is unclear ends the leader, and the replay tells.
 
 import {
-  DeliverPolicy,
+  consumerOpts,
   type JetStreamClient,
   type JetStreamManager,
   type NatsConnection,
@@ -34,7 +34,7 @@ export async function openEventLog(connection: NatsConnection, pool: string): Pr
   await answered(ensureStream(manager, stream, subject));
   const client = connection.jetstream();
   return {
-    replay: (onTurn) => answered(replay(manager, client, stream, onTurn)),
+    replay: (onTurn) => answered(replay(manager, client, { stream, subject }, onTurn)),
     append: async (events, afterSequence) => {
       const { seq } = await answered(
         client.publish(subject, encodeTurn(events), {
@@ -70,7 +70,7 @@ async function ensureStream(
 async function replay(
   manager: JetStreamManager,
   client: JetStreamClient,
-  stream: string,
+  { stream, subject }: { readonly stream: string; readonly subject: string },
   onTurn: Parameters<EventLog["replay"]>[0],
 ): Promise<number> {
   const { state } = await manager.streams.info(stream);
@@ -81,16 +81,11 @@ async function replay(
       `the log ${stream} begins at ${state.first_seq}; its start is missing`,
     );
   }
-  const consumer = await client.consumers.get(stream, { deliver_policy: DeliverPolicy.All });
-  const messages = await consumer.consume({ max_messages: 1_000 });
-  try {
-    for await (const message of messages) {
-      onTurn(decodeTurn(message.data), message.seq);
-      if (message.seq >= state.last_seq) return message.seq;
-    }
-  } finally {
-    await messages.close();
-    await consumer.delete();
+  const options = consumerOpts().orderedConsumer().deliverAll().bindStream(stream);
+  const messages = await client.subscribe(subject, options);
+  for await (const message of messages) {
+    onTurn(decodeTurn(message.data), message.seq);
+    if (message.seq >= state.last_seq) return message.seq; // leaving the loop unsubscribes
   }
   throw new FarmError("UNAVAILABLE", `the replay of ${stream} ended early`);
 }

@@ -97,7 +97,7 @@ export function testHello(id: string, changes: Partial<WorkerHello> = {}): Worke
 export class TestFarm {
   farm: Farm;
   now = 1_000;
-  readonly events: FarmEvent[] = [];
+  readonly turns: (readonly FarmEvent[])[] = [];
   readonly #rules: Rules;
 
   constructor(rules: Rules = defaultRules) {
@@ -109,9 +109,13 @@ export class TestFarm {
     return this.farm.state;
   }
 
+  get events(): readonly FarmEvent[] {
+    return this.turns.flat();
+  }
+
   do(command: Command): Decision {
-    const decision = handle(this.farm, command, this.now, this.events.length + 1);
-    this.events.push(...decision.events);
+    const decision = handle(this.farm, command, this.now, this.turns.length + 1);
+    if (decision.events.length > 0) this.turns.push(decision.events);
     return decision;
   }
 
@@ -169,13 +173,15 @@ export class TestFarm {
 
   /** As a new leader after a crash: only the events are left. */
   restart(): void {
-    this.farm = openFarm(replayed(this.events), this.#rules, this.now);
+    this.farm = openFarm(replayed(this.turns), this.#rules, this.now);
   }
 }
 
 /** The state that the events alone give. */
-export function replayed(events: readonly FarmEvent[]): State {
+export function replayed(turns: readonly (readonly FarmEvent[])[]): State {
   const state = emptyState();
-  for (const [index, event] of events.entries()) apply(state, event, index + 1);
+  for (const [index, events] of turns.entries()) {
+    for (const event of events) apply(state, event, index + 1);
+  }
   return state;
 }
