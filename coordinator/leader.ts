@@ -109,11 +109,18 @@ export class Leader implements FarmPort {
   }
 
   async query<T>(read: (farm: Farm) => T): Promise<T> {
-    while (this.#turning) {
-      await new Promise<void>((resolve) => this.#reads.push(resolve));
-    }
     if (this.#ended) throw this.#ended;
-    return read(this.#farm);
+    if (!this.#turning) return read(this.#farm);
+    return new Promise((resolve, reject) => {
+      this.#reads.push(() => {
+        try {
+          if (this.#ended) reject(this.#ended);
+          else resolve(read(this.#farm));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
   }
 
   onTurn(listener: (turn: Turn) => void): () => void {
@@ -173,6 +180,7 @@ export class Leader implements FarmPort {
     const commands = decided.map(({ waiting }) => waiting.command);
     this.#tell({ sequence: this.#farm.state.sequence, commands, events, effects });
     for (const { waiting, decision } of decided) waiting.resolve(decision);
+    this.#readNow();
   }
 
   /** As many of the waiting commands as one log message takes. */
@@ -194,9 +202,14 @@ export class Leader implements FarmPort {
     for (const listener of this.#listeners) listener(turn);
   }
 
+  /** Everything in the state is in the log at this moment. */
+  #readNow(): void {
+    for (const read of this.#reads.splice(0)) read();
+  }
+
   #idle(): void {
     this.#turning = undefined;
-    for (const resume of this.#reads.splice(0)) resume();
+    this.#readNow();
     if (this.#commands.length > 0) this.#turn();
   }
 
@@ -209,7 +222,7 @@ export class Leader implements FarmPort {
     );
     this.#turning = undefined;
     for (const { reject } of this.#commands.splice(0)) reject(this.#ended);
-    for (const resume of this.#reads.splice(0)) resume();
+    this.#readNow();
     this.#reportBroken(error.code === "UNAVAILABLE" ? error : this.#ended);
   }
 }

@@ -55,7 +55,10 @@ export async function startNatsServer(folder: string, log: Log): Promise<NatsSer
   });
   broken.catch(() => {}); // whoever runs this server listens too
   const portsFile = path.join(folder, `nats-server_${child.pid}.ports`);
-  const port = await Promise.race([portOf(portsFile), broken]);
+  const polling = new AbortController();
+  const port = await Promise.race([portOf(portsFile, polling.signal), broken]).finally(() =>
+    polling.abort(),
+  );
   return {
     url: `nats://tocafarm:${password}@127.0.0.1:${port}`,
     broken,
@@ -134,13 +137,13 @@ function configText(folder: string, password: string): string {
 }
 
 /** The port that the system chose, from the file that the server writes once it serves. */
-async function portOf(portsFile: string): Promise<string> {
+async function portOf(portsFile: string, signal: AbortSignal): Promise<string> {
   for (let waitedMs = 0; waitedMs < startMsMax; waitedMs += pollMs) {
     if (existsSync(portsFile)) {
       const port = /"nats":\s*\[\s*"nats:\/\/[^"]*:(\d+)"/.exec(await readFile(portsFile, "utf8"));
       if (port?.[1]) return port[1];
     }
-    await sleep(pollMs);
+    await sleep(pollMs, signal);
   }
   throw new FarmError("UNAVAILABLE", `nats-server did not serve within ${startMsMax / 1000} s`);
 }

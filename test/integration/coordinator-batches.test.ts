@@ -221,7 +221,7 @@ test("100,000 prompts are one submission", async (t) => {
   assert.equal(clips, 100_000);
 });
 
-test("an uploaded blob gets its digest as its name, and only published files go down", async (t) => {
+test("an uploaded blob is named by its digest, and only what is published goes down", async (t) => {
   const { data, coordinator } = await farmWithAgent(t);
   const { key } = await new Promise<{ key: string }>((resolve, reject) => {
     const call = coordinator.farm.uploadBlob((error, response) => {

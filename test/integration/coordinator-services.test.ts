@@ -1,0 +1,102 @@
+// What every tool expects of a server: health, reflection, pages, and an event log that several
+// processes can fight over without harm.
+
+import assert from "node:assert/strict";
+import path from "node:path";
+import { test } from "node:test";
+import { makeGenericClientConstructor } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { protoPath } from "grpc-health-check";
+import { silentLog } from "../../common/log.js";
+import { packageRoot } from "../../common/paths.js";
+import { callUnary, createClient } from "../../common/rpc.js";
+import { connectNats } from "../../coordinator/nats/connection.js";
+import { openEventLog } from "../../coordinator/nats/event-log.js";
+import { startNatsServer } from "../../coordinator/nats/server.js";
+import { CoordinatorProcess, eventually, temporaryFolder } from "../support/coordinator-process.js";
+
+// Clients made from loaded definitions have no types of their own.
+// biome-ignore lint/suspicious/noExplicitAny: a test's client
+function clientOf(file: string, folder: string, service: string, address: string): any {
+  const definition = loadSync(file, { includeDirs: [folder], enums: String })[service];
+  // biome-ignore lint/suspicious/noExplicitAny: a service definition, by its name
+  const Client = makeGenericClientConstructor(definition as any, service);
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  return createClient(Client as any, address);
+}
+
+test("health, reflection and pages answer", async (t) => {
+  const coordinator = await CoordinatorProcess.start(t, temporaryFolder(t));
+  const health = clientOf(protoPath, "/", "grpc.health.v1.Health", coordinator.grpc);
+  t.after(() => health.close());
+  const service = "tocafarm.v1.RenderFarm";
+  const answer = await callUnary(health.Check.bind(health), { service });
+  assert.deepEqual(answer, { status: "SERVING" });
+
+  const folder = path.join(packageRoot(), "node_modules/@grpc/reflection/build/proto");
+  const name = "grpc.reflection.v1.ServerReflection";
+  const file = "grpc/reflection/v1/reflection.proto";
+  const reflection = clientOf(file, folder, name, coordinator.grpc);
+  t.after(() => reflection.close());
+  const call = reflection.ServerReflectionInfo();
+  call.write({ listServices: "*" });
+  call.end();
+  const services: string[] = [];
+  for await (const { listServicesResponse } of call) {
+    services.push(
+      ...listServicesResponse.service.map(({ name: found }: { name: string }) => found),
+    );
+  }
+  assert.ok(services.includes(service) && services.includes("tocafarm.v1.WorkerLink"));
+
+  for (const [page, pattern] of [
+    ["/", /\/metrics {2}metrics/],
+    ["/healthz", /ok/],
+    ["/readyz", /ok/],
+    ["/metrics", /tocafarm_backlog_device_seconds 0/],
+  ] as const) {
+    const response = await fetch(`http://${coordinator.http}${page}`);
+    assert.equal(response.status, 200, page);
+    assert.match(await response.text(), pattern);
+  }
+  assert.equal((await fetch(`http://${coordinator.http}/nowhere`)).status, 404);
+});
+
+test("the log refuses a writer that was overtaken, and replays what it acknowledged", async (t) => {
+  const server = await startNatsServer(temporaryFolder(t), silentLog);
+  t.after(() => server.stop());
+  const connection = await connectNats(server.url, silentLog);
+  t.after(() => connection.close());
+  const log = await openEventLog(connection, "test");
+  const event = (term: number) => ({ type: "LeaderStarted", at: term, term }) as const;
+  assert.equal(await log.replay(() => assert.fail("an empty log has no turn")), 0);
+  assert.equal(await log.append([event(1), event(2)], 0), 1);
+  assert.equal(await log.append([event(3)], 1), 2);
+  const other = await openEventLog(connection, "test");
+  const seen: number[] = [];
+  const last = await other.replay((events, sequence) => seen.push(sequence, events.length));
+  assert.deepEqual([last, ...seen], [2, 1, 2, 2, 1]);
+  assert.equal(await other.append([event(4)], 2), 3);
+  await assert.rejects(log.append([event(5)], 2), {
+    code: "UNAVAILABLE",
+    message: /another coordinator has written/,
+  });
+});
+
+test("a nats-server takes no folder of another one, and nobody without its password", async (t) => {
+  const folder = temporaryFolder(t);
+  const server = await startNatsServer(folder, silentLog);
+  t.after(() => server.stop());
+  await assert.rejects(startNatsServer(folder, silentLog), {
+    code: "FAILED_PRECONDITION",
+    message: /is in use by another nats-server/,
+  });
+  const stranger = server.url.replace(/\/\/.*@/, "//");
+  await assert.rejects(connectNats(stranger, silentLog), { code: "UNAVAILABLE" });
+});
+
+test("a coordinator stops when its parent is gone", async (t) => {
+  const coordinator = await CoordinatorProcess.start(t, temporaryFolder(t));
+  coordinator.child.disconnect();
+  await eventually(() => (coordinator.child.exitCode === 0 ? true : undefined), 5_000);
+});
