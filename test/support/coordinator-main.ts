@@ -1,5 +1,5 @@
-// A real coordinator process whose plans come from arithmetic instead of the addon, so that tests of
-// the farm need no native build. All else is what dist/coordinator/main.js runs.
+// A real coordinator process whose plans come from arithmetic instead of the addon, so that tests
+// of the farm need no native build. All else is what dist/coordinator/main.js runs.
 
 import { FarmError } from "../../common/errors.js";
 import { exitWith, runProcess } from "../../common/lifecycle.js";
