@@ -1,6 +1,8 @@
 // The rules of style.md that a program can check, over every source file. Each rule is first shown
 // to catch a breach, since a rule that finds nothing could be a rule that sees nothing.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../common/paths.js";
 import {
@@ -100,6 +102,20 @@ const rules: readonly RuleTest[] = [
     ],
   },
 ];
+
+test("the lock file names the optional packages of every platform, as npm ci demands", () => {
+  const file = path.join(packageRoot(), "package-lock.json");
+  const { packages } = JSON.parse(readFileSync(file, "utf8"));
+  const wanted = Object.values(packages as Record<string, LockedPackage>).flatMap((locked) =>
+    Object.keys(locked.optionalDependencies ?? {}),
+  );
+  const missing = wanted.filter((name) => packages[`node_modules/${name}`] === undefined);
+  assert.deepEqual(missing, [], "run: node tools/complete-lock.mjs");
+});
+
+interface LockedPackage {
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
 
 test("the checkout has sources of every kind", () => {
   for (const ending of [".ts", ".mjs", ".cpp", ".h", ".proto"]) {
