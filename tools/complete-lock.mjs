@@ -2,7 +2,6 @@
 // not have when `npm install` wrote it. npm installs none of them on Linux x86-64, but `npm ci`
 // refuses a lock file that does not name them.
 import { readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { inRoot, runTool, ToolError } from "./steps.mjs";
 
 const platform =
@@ -10,7 +9,7 @@ const platform =
 const cpuNames = { aarch64: "arm64", armv7: "arm" };
 
 /** The packages that a lock file should name and does not, as [name, entry]. */
-export function missingFromLock({ packages }) {
+function missingFromLock({ packages }) {
   return Object.values(packages).flatMap((parent) =>
     Object.entries(parent.optionalDependencies ?? {})
       .filter(([name]) => packages[`node_modules/${name}`] === undefined)
@@ -33,15 +32,13 @@ function entryOf(name, version, dev) {
   };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await runTool(async () => {
-    const file = inRoot("package-lock.json");
-    const lock = JSON.parse(readFileSync(file, "utf8"));
-    const missing = missingFromLock(lock);
-    for (const [name, entry] of missing) lock.packages[`node_modules/${name}`] = entry;
-    const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1));
-    lock.packages = Object.fromEntries(sorted);
-    writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
-    console.log(`${missing.length} packages of other platforms were added to package-lock.json`);
-  });
-}
+await runTool(async () => {
+  const file = inRoot("package-lock.json");
+  const lock = JSON.parse(readFileSync(file, "utf8"));
+  const missing = missingFromLock(lock);
+  for (const [name, entry] of missing) lock.packages[`node_modules/${name}`] = entry;
+  const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1));
+  lock.packages = Object.fromEntries(sorted);
+  writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+  console.log(`${missing.length} packages of other platforms were added to package-lock.json`);
+});
