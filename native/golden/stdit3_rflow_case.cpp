@@ -242,6 +242,32 @@ NoiseSource recorded_noise(const GoldenCase& golden, const RflowCase& input) {
   };
 }
 
+// Runs the sampler from z to the end, comparing on the way.
+void sample(const GoldenCase& golden, const RflowCase& input, Backend& backend, STDiT3& model,
+            const std::vector<float>& times, StepHooks& hooks, RflowComparison& comparison) {
+  const Tensor latent = backend.allocate(input.z.shape(), DType::kF32);
+  backend.upload(input.z, latent);
+  RectifiedFlow sampler(backend, times, input.guidance, input.z.shape(), input.frame_mask);
+  const NoiseSource noise = recorded_noise(golden, input);
+  std::vector<float> clip_times(static_cast<size_t>(input.shape.clips));
+  const VelocityModel velocity = [&](const VelocityRequest& request) {
+    comparison.input(request);
+    std::fill(clip_times.begin(), clip_times.end(), request.timestep);
+    hooks.tap = [&](const std::string& name, ConstTensorView tensor) {
+      comparison.tap(request.step, name, tensor);
+    };
+    const ConstTensorView output = model.step({.step = request.step,
+                                               .latent = request.latent,
+                                               .timesteps = clip_times,
+                                               .x_mask = request.x_mask},
+                                              hooks);
+    comparison.output(request.step, output);
+    return output;
+  };
+  for (int step = 0; step < sampler.steps(); ++step) sampler.step(step, latent, velocity, noise);
+  comparison.result(latent);
+}
+
 }  // namespace
 
 GoldenChecks run_stdit3_rflow(const GoldenCase& golden, Backend& backend,
@@ -273,27 +299,7 @@ GoldenChecks run_stdit3_rflow(const GoldenCase& golden, Backend& backend,
   STDiT3 model(backend, weights, input.shape, *policy);
   const STDiT3Text text = encode_captions(backend, weights, input.captions, input.mask, true);
   model.condition(text, input.fps);
-  const Tensor latent = backend.allocate(input.z.shape(), DType::kF32);
-  backend.upload(input.z, latent);
-  RectifiedFlow sampler(backend, times, input.guidance, input.z.shape(), input.frame_mask);
-  const NoiseSource noise = recorded_noise(golden, input);
-  std::vector<float> clip_times(static_cast<size_t>(input.shape.clips));
-  const VelocityModel velocity = [&](const VelocityRequest& request) {
-    comparison.input(request);
-    std::fill(clip_times.begin(), clip_times.end(), request.timestep);
-    hooks.tap = [&](const std::string& name, ConstTensorView tensor) {
-      comparison.tap(request.step, name, tensor);
-    };
-    const ConstTensorView output = model.step({.step = request.step,
-                                               .latent = request.latent,
-                                               .timesteps = clip_times,
-                                               .x_mask = request.x_mask},
-                                              hooks);
-    comparison.output(request.step, output);
-    return output;
-  };
-  for (int step = 0; step < sampler.steps(); ++step) sampler.step(step, latent, velocity, noise);
-  comparison.result(latent);
+  sample(golden, input, backend, model, times, hooks, comparison);
 
   for (GoldenCheck& check : comparison.checks()) checks.push_back(std::move(check));
   if (selections != nullptr) {

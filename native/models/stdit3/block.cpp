@@ -33,8 +33,7 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings, const 
       space_(space),
       policy_(policy),
       store_(store),
-      selector_(backend, store, policy.score_settings(), space.scores, space.indices),
-      score_(policy.score_settings()) {}
+      selector_(backend, store, policy.score_settings(), space.scores, space.indices) {}
 
 void BlockRunner::begin_step(int step, const FrameMask& frames,
                              std::span<const int32_t> text_offsets, const StepHooks& hooks) {

@@ -88,7 +88,6 @@ class BlockRunner {
   const CachePolicy& policy_;
   FeatureStore& store_;
   TokenSelector selector_;
-  ScoreSettings score_;
 
   int step_ = 0;
   FrameMask frames_;
