@@ -64,11 +64,24 @@ double SelectionReference::score_difference(const SelectionCall& call, int64_t r
   return largest_difference(call.scores.rows(row, 1), expected.rows(row, 1));
 }
 
+std::vector<int32_t> SelectionReference::expected_row(const SelectionCall& call,
+                                                      int64_t row) const {
+  const int32_t* const listed = fresh_.i32() + (next_call_ * rows_ + row) * fresh_.dim(2);
+  std::vector<int32_t> expected(listed, listed + call.tokens);
+  std::sort(expected.begin(), expected.end());
+  const bool distinct = std::adjacent_find(expected.begin(), expected.end()) == expected.end();
+  if (expected.empty() || (distinct && expected.front() >= 0 && expected.back() < tokens_)) {
+    return expected;
+  }
+  throw Error(ErrorCode::kInvalidCheckpoint,
+              golden_.folder().string() + ": ref.call_fresh of call " + std::to_string(next_call_) +
+                  " is no choice of " + std::to_string(call.tokens) + " tokens from " +
+                  std::to_string(tokens_));
+}
+
 void SelectionReference::compare_row(const SelectionCall& call, int64_t row, TensorView indices) {
   const int64_t at = next_call_ * rows_ + row, k = call.tokens;
-  const int32_t* const listed = fresh_.i32() + at * fresh_.dim(2);
-  std::vector<int32_t> expected(listed, listed + k);
-  std::sort(expected.begin(), expected.end());
+  const std::vector<int32_t> expected = expected_row(call, row);
   int32_t* const chosen = k == 0 ? nullptr : indices.i32() + row * k;
   if (force_) {
     std::copy(expected.begin(), expected.end(), chosen);

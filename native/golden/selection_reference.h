@@ -23,6 +23,8 @@ class SelectionReference : public SelectionObserver {
 
  private:
   void match_site(const SelectionCall& call) const;
+  // The reference's choice of a row, ascending. Throws Error(kInvalidCheckpoint) when it is none.
+  std::vector<int32_t> expected_row(const SelectionCall& call, int64_t row) const;
   void compare_row(const SelectionCall& call, int64_t row, TensorView indices);
   double score_difference(const SelectionCall& call, int64_t row) const;
 

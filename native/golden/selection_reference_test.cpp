@@ -42,8 +42,9 @@ class SelectionReferenceTest : public testing::Test {
   }
 
   // The reference's choice is {1, 2} in both rows, listed by descending score.
-  SelectionReference reference(float gap, bool force = false) {
-    const std::vector<int32_t> calls{3, 1, 1, 2, 2, kTokens}, fresh{1, 2, 1, 2};
+  SelectionReference reference(float gap, bool force = false,
+                               std::vector<int32_t> fresh = {1, 2, 1, 2}) {
+    const std::vector<int32_t> calls{3, 1, 1, 2, 2, kTokens};
     const std::vector<float> scores{0.1f, 0.4f, 0.3f, 0.2f, 0.1f, 0.4f, 0.3f, 0.2f};
     const std::vector<float> gaps{gap, gap};
     const std::vector<uint8_t> counters(8, 1);
@@ -124,6 +125,13 @@ TEST_F(SelectionReferenceTest, CountsWrongCountersAndMissingCalls) {
   EXPECT_EQ(named(reference, "selecting calls").error, 0);
   EXPECT_EQ(named(reference, "counters").error, 1);
   EXPECT_THROW(select(reference), Error);  // one call more than the reference has
+}
+
+TEST_F(SelectionReferenceTest, RefusesAReferenceThatChoosesNoToken) {
+  SelectionReference outside = this->reference(0.1f, false, {1, 4, 1, 2});
+  EXPECT_THROW(select(outside), Error);
+  SelectionReference twice = this->reference(0.1f, false, {1, 1, 1, 2});
+  EXPECT_THROW(select(twice), Error);
 }
 
 TEST_F(SelectionReferenceTest, TakesEveryChoiceFromTheReferenceWhenForced) {

@@ -24,13 +24,8 @@ struct ForwardCase {
 
 ForwardCase read_case(const GoldenCase& golden, const STDiT3Config& config) {
   ForwardCase input;
-  input.latent = golden.tensor("x");
-  if (input.latent.shape().rank() != 5 || input.latent.dtype() != DType::kF32) {
-    throw Error(ErrorCode::kInvalidCheckpoint,
-                golden.folder().string() + ": tensor x must be fp32 [B, C, T, H, W]");
-  }
+  input.latent = golden_latent(golden, "x", config.in_channels);
   const Shape x = input.latent.shape();
-  golden_tensor(golden, "x", DType::kF32, {x[0], config.in_channels, x[2], x[3], x[4]});
   input.mask = golden.tensor("mask");
   golden_tensor(golden, "mask", DType::kI32, {x[0], input.mask.elements() / x[0]});
   input.captions =
@@ -46,8 +41,8 @@ ForwardCase read_case(const GoldenCase& golden, const STDiT3Config& config) {
                  .latent_frames = x[2],
                  .latent_height = x[3],
                  .latent_width = x[4],
-                 .pixel_height = golden_tensor(golden, "height", DType::kF32, {x[0]}).f32()[0],
-                 .pixel_width = golden_tensor(golden, "width", DType::kF32, {x[0]}).f32()[0]};
+                 .pixel_height = golden_first(golden, "height", x[0], kMaxPixelsPerSide),
+                 .pixel_width = golden_first(golden, "width", x[0], kMaxPixelsPerSide)};
   return input;
 }
 

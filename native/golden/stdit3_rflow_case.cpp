@@ -57,7 +57,7 @@ void read_sampler(const GoldenCase& golden, RflowCase& input) {
                  .time_transform = json_bool_or(sampler, "use_timestep_transform", true, context),
                  .pixel_height = input.shape.pixel_height,
                  .pixel_width = input.shape.pixel_width,
-                 .frames = static_cast<int>(golden_scalar(golden, "num_frames", clips)),
+                 .frames = static_cast<int>(golden_scalar(golden, "num_frames", clips, kMaxFrames)),
                  .latent_frames = input.shape.latent_frames,
                  .upstream_fidelity = true};
 }
@@ -65,14 +65,9 @@ void read_sampler(const GoldenCase& golden, RflowCase& input) {
 RflowCase read_case(const GoldenCase& golden, const STDiT3Config& config) {
   RflowCase input;
   input.context = (golden.folder() / "case.json").string();
-  input.z = golden.tensor("z");
-  if (input.z.shape().rank() != 5) {
-    throw Error(ErrorCode::kInvalidCheckpoint,
-                golden.folder().string() + ": tensor z must be [n, C, T, H, W]");
-  }
+  input.z = golden_latent(golden, "z", config.in_channels);
   const Shape z = input.z.shape();
   const int64_t clips = z[0];
-  golden_tensor(golden, "z", DType::kF32, {clips, config.in_channels, z[2], z[3], z[4]});
   input.mask = golden.tensor("mask");
   golden_tensor(golden, "mask", DType::kI32, {clips, input.mask.elements() / clips});
   input.captions =
@@ -85,8 +80,8 @@ RflowCase read_case(const GoldenCase& golden, const STDiT3Config& config) {
                  .latent_frames = z[2],
                  .latent_height = z[3],
                  .latent_width = z[4],
-                 .pixel_height = golden_scalar(golden, "height", clips),
-                 .pixel_width = golden_scalar(golden, "width", clips)};
+                 .pixel_height = golden_scalar(golden, "height", clips, kMaxPixelsPerSide),
+                 .pixel_width = golden_scalar(golden, "width", clips, kMaxPixelsPerSide)};
   const ConstTensorView fps = golden_tensor(golden, "fps", DType::kF32, {clips});
   input.fps.assign(fps.f32(), fps.f32() + clips);
   read_sampler(golden, input);

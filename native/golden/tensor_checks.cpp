@@ -17,14 +17,34 @@ ConstTensorView golden_tensor(const GoldenCase& golden, const std::string& name,
                                                  dtype_name(dtype) + " " + shape.to_string());
 }
 
-double golden_scalar(const GoldenCase& golden, const std::string& name, int64_t clips) {
+ConstTensorView golden_latent(const GoldenCase& golden, const std::string& name, int64_t channels) {
+  const ConstTensorView latent = golden.tensor(name);
+  const Shape shape = latent.shape();
+  const bool valid = latent.dtype() == DType::kF32 && shape.rank() == 5 && shape.elements() > 0 &&
+                     shape[1] == channels;
+  if (valid) return latent;
+  throw Error(ErrorCode::kInvalidCheckpoint, golden.folder().string() + ": tensor " + name +
+                                                 " is " + dtype_name(latent.dtype()) + " " +
+                                                 shape.to_string() + ", expected fp32 [n, " +
+                                                 std::to_string(channels) + ", T, H, W]");
+}
+
+double golden_first(const GoldenCase& golden, const std::string& name, int64_t clips, double max) {
+  const double value = golden_tensor(golden, name, DType::kF32, {clips}).f32()[0];
+  if (value >= 1 && value <= max) return value;
+  throw Error(ErrorCode::kInvalidCheckpoint, golden.folder().string() + ": " + name + " is " +
+                                                 std::to_string(value) + ", expected 1 to " +
+                                                 std::to_string(max));
+}
+
+double golden_scalar(const GoldenCase& golden, const std::string& name, int64_t clips, double max) {
   const ConstTensorView values = golden_tensor(golden, name, DType::kF32, {clips});
   for (int64_t i = 1; i < clips; ++i) {
     if (values.f32()[i] == values.f32()[0]) continue;
     throw Error(ErrorCode::kUnsupported,
                 golden.folder().string() + ": " + name + " differs between the clips of one batch");
   }
-  return values.f32()[0];
+  return golden_first(golden, name, clips, max);
 }
 
 std::filesystem::path golden_transformer(const GoldenCase& golden, const GoldenOptions& options) {

@@ -11,9 +11,14 @@ namespace engine {
 ConstTensorView golden_tensor(const GoldenCase& golden, const std::string& name, DType dtype,
                               const Shape& shape);
 
-// A tensor of one number for each clip, all alike, as that number. Throws Error(kUnsupported) when
-// they differ.
-double golden_scalar(const GoldenCase& golden, const std::string& name, int64_t clips);
+// `name` as fp32 [n, C, T, H, W] without an empty axis; throws Error(kInvalidCheckpoint).
+ConstTensorView golden_latent(const GoldenCase& golden, const std::string& name, int64_t channels);
+
+// A tensor of one number for each clip: that of clip 0. Throws Error(kInvalidCheckpoint) when it is
+// not from 1 to `max`.
+double golden_first(const GoldenCase& golden, const std::string& name, int64_t clips, double max);
+// The same where all must be alike: Error(kUnsupported) when they differ.
+double golden_scalar(const GoldenCase& golden, const std::string& name, int64_t clips, double max);
 
 // The model folder: the one given, else the case's; or its `transformer` part.
 std::filesystem::path golden_transformer(const GoldenCase& golden, const GoldenOptions& options);
