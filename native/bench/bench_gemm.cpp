@@ -8,7 +8,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -17,6 +16,7 @@
 #include "backend/backend.h"
 #include "bench/bare_matmul.h"
 #include "bench/best_of.h"
+#include "engine/error.h"
 
 namespace engine::bench {
 namespace {
@@ -130,8 +130,7 @@ Options parse(int count, char** arguments) {
     } else if (flag == "--seconds" && i + 1 < count) {
       options.seconds = std::atof(arguments[++i]);
     } else {
-      std::fprintf(stderr, "bench_gemm: unknown or incomplete flag \"%s\"\n", arguments[i]);
-      std::exit(2);
+      throw Error(ErrorCode::kInvalidArgument, "unknown or incomplete flag \"" + flag + "\"");
     }
   }
   return options;
