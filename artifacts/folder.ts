@@ -2,9 +2,10 @@
 // hidden part name, synced, renamed and the folder synced, so that a crash leaves the old content,
 // the new content or a hidden part file, and never half an artifact.
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { FarmError } from "../common/errors.js";
+import { makeFolders } from "../common/folders.js";
 import {
   type Artifact,
   type ArtifactHead,
@@ -172,7 +173,7 @@ async function renameIntoNewFolder(from: string, path: string): Promise<boolean>
 
 /** Creates the folder with its parents and syncs each folder that got a new entry. */
 async function createFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true });
+  const first = await makeFolders(folder);
   if (first === undefined) return;
   for (let made = folder; made.length >= first.length; made = dirname(made)) {
     await syncFolder(dirname(made));

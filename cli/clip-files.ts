@@ -1,9 +1,10 @@
 // Brings a published clip's files to where the user wants them. A file appears under its name only
 // when it is whole and has the digest that the event log knows.
 import { createHash } from "node:crypto";
-import { access, constants, mkdir, open, rename, rm, rmdir } from "node:fs/promises";
+import { access, constants, open, rename, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { asFarmError, FarmError } from "../common/errors.js";
+import { makeFolders } from "../common/folders.js";
 import type { Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import type { Artifact } from "../proto/gen/tocafarm/v1/render.js";
 import type { FarmClient } from "./farm-client.js";
@@ -81,7 +82,7 @@ async function writeVerified(client: FarmClient, artifact: Artifact, part: strin
 /** A folder that files can be written to; `undo` removes what was created, unless it was used. */
 export async function prepareFolder(folder: string): Promise<{ undo(): Promise<void> }> {
   try {
-    const created = await mkdir(folder, { recursive: true });
+    const created = await makeFolders(folder);
     await access(folder, constants.W_OK);
     return {
       undo: () => (created === undefined ? Promise.resolve() : removeEmpty(folder, created)),

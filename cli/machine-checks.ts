@@ -2,11 +2,12 @@
 // 22.04 and later have them.
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { asFarmError } from "../common/errors.js";
+import { makeFolders } from "../common/folders.js";
 import { packageRoot } from "../common/paths.js";
 import { engineVersions } from "../engine/engine.js";
 import { goldenRunnerPath } from "./golden-runner.js";
@@ -137,7 +138,7 @@ function memory(): Finding {
 async function dataWritable(folder: string): Promise<Finding> {
   const probe = path.join(folder, `.doctor-${process.pid}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     const file = await open(probe, "wx");
     await file.sync();
     await file.close();

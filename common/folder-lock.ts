@@ -2,10 +2,11 @@
 // the kernel frees it with its process, however that ends, so there is never a stale lock to judge.
 // It sees the processes of one network namespace; containers that share a folder need a folder each
 // anyway.
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import { FarmError } from "./errors.js";
+import { makeFolders } from "./folders.js";
 
 export interface FolderLock {
   /** Absolute. */
@@ -39,7 +40,7 @@ export async function lockFolder(path: string): Promise<FolderLock> {
 
 async function identityOf(folder: string): Promise<string> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     const { dev, ino } = await stat(folder, { bigint: true });
     return `${dev}/${ino}`;
   } catch (error) {

@@ -1,12 +1,13 @@
 // One attempt, from its lease to its files in the store: an own folder, the engine's work with its
 // running totals, the upload. What it leaves behind is either everything or nothing.
 import { createWriteStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Artifact, type ArtifactStore, checkKey } from "../artifacts/port.js";
 import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
+import { makeFolders } from "../common/folders.js";
 import type { Log } from "../common/log.js";
 import type { Artifact as ArtifactMessage, RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type {
@@ -106,7 +107,7 @@ export class Attempt {
     const folder = join(this.#options.folder, name);
     try {
       checkKey(name); // it came over the network, and names a folder
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       const job = await this.#job(folder);
       this.#throwIfCancelled();
       const output = await this.#options.supervisor.render(job);

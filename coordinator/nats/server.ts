@@ -6,10 +6,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
+import { makeFolders } from "../../common/folders.js";
 import type { Log } from "../../common/log.js";
 import { packageRoot } from "../../common/paths.js";
 
@@ -35,7 +36,7 @@ const lockedExitCode = 75;
  * found, UNAVAILABLE when it fails.
  */
 export async function startNatsServer(folder: string, log: Log): Promise<NatsServer> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   for (const name of await readdir(folder)) {
     if (name.endsWith(".ports")) await rm(path.join(folder, name));
   }

@@ -3,9 +3,10 @@
 // memory as one chunk.
 
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import path from "node:path";
 import { FarmError } from "../../common/errors.js";
+import { makeFolders } from "../../common/folders.js";
 import { isBatchId } from "../../common/ids.js";
 import type { Send } from "../../common/rpc.js";
 import type {
@@ -27,7 +28,7 @@ export async function uploadBlob(
   store: ArtifactStore,
   folder: string,
 ): Promise<UploadBlobResponse> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const file = path.join(folder, `${randomBytes(8).toString("hex")}.part`);
   try {
     const sha256 = await receive(chunks, file);
