@@ -143,7 +143,10 @@ async function withDataFolder(
   named: string | undefined,
   work: (data: string) => Promise<void>,
 ): Promise<void> {
-  if (named !== undefined) return work(path.resolve(named));
+  if (named !== undefined) {
+    await prepareFolder(named);
+    return work(path.resolve(named));
+  }
   const root = defaultDataFolder(process.env);
   await prepareFolder(root);
   const folder = await mkdtemp(path.join(root, "render-"));

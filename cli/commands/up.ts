@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { logLevels } from "../../common/log.js";
 import { defaultDataFolder } from "../../common/paths.js";
 import { numberOption, repeated, requiredOption } from "../args.js";
+import { prepareFolder } from "../clip-files.js";
 import { interrupted, interruptible } from "../interrupt.js";
 import { LocalFarm } from "../local-farm.js";
 import { table } from "../table.js";
@@ -65,6 +66,7 @@ export function addUp(program: Command): void {
 async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
   const { model, device, workers, threads, dtype, listen, http, logLevel } = options;
   const data = options.data ?? defaultDataFolder(process.env);
+  await prepareFolder(data);
   const farm = new LocalFarm({
     data,
     models: requiredOption(model, "--model DIR"),

@@ -78,8 +78,11 @@ test("a render that cannot fit says what it needs and what there is", async () =
 });
 
 test("an output folder that cannot be made is told before anything starts", async () => {
-  const args = ["render", "--model", model, "--prompt", "x", "--output", "/dev/null/renders"];
-  await refused(args, "IO", /\/dev\/null\/renders cannot be written to/);
+  const args = ["render", "--model", model, "--prompt", "x", "--output"];
+  await refused([...args, "/dev/null/renders"], "IO", /\/dev\/null\/renders cannot be written to/);
+  // In /proc a recursive mkdir of Node's would try for ever.
+  await refused([...args, "/proc/renders"], "IO", /\/proc\/renders cannot be written to/);
+  await refused(["up", "--model", model, "--data", "/proc/data"], "IO", /\/proc\/data cannot be/);
 });
 
 test("without a coordinator a client says how to start one", async () => {
