@@ -69,7 +69,7 @@ export class ClipRender {
     try {
       return await this.#run();
     } catch (thrown) {
-      throw this.#failure ?? asFarmError(thrown);
+      throw this.#failure ?? this.#blamed(asFarmError(thrown));
     } finally {
       this.#trace?.close();
       await this.#encoder?.kill();
@@ -203,6 +203,18 @@ export class ClipRender {
     this.#failure ??= error;
     this.#engine.cancel();
     void this.#encoder?.kill();
+  }
+
+  /**
+   * The weights are read before a render: a file that is found damaged now is the initial latent,
+   * which is the submitter's to mend. Its path here would tell him nothing.
+   */
+  #blamed(error: FarmError): FarmError {
+    const path = this.#job.initialLatentPath;
+    if (path === null || !error.message.includes(path)) return error;
+    const code = error.code === "INVALID_CHECKPOINT" ? "INVALID_ARGUMENT" : error.code;
+    const message = error.message.replace(`initial latent ${path}`, path);
+    return new FarmError(code, message.replace(path, "the initial latent"), { cause: error });
   }
 
   #throwIfFailed(): void {
