@@ -22,6 +22,11 @@ export interface EngineChildEvents {
 
 export type StartEngineChild = (events: EngineChildEvents) => EngineChild;
 
+// A compute thread that has to wait shall sleep: one that spins takes the core from the thread that
+// it waits for, as soon as FFmpeg or a neighbour wants a core too. Seen on two busy cores: 40 steps
+// of the demo model in 0.6 s instead of 4 to 15 s. Whoever has set the variable knows better.
+const waitPolicy = { OMP_WAIT_POLICY: "passive" };
+
 const engineProgram = fileURLToPath(new URL("./engine-process.js", import.meta.url));
 
 /** Starts an engine process; a program that cannot be started is an exit too. */
@@ -29,6 +34,7 @@ export function startEngineChild({ onMessage, onExit }: EngineChildEvents): Engi
   const child = fork(engineProgram, [], {
     execPath: "setpriv",
     execArgv: ["--pdeathsig", "KILL", "--", process.execPath, ...process.execArgv],
+    env: { ...waitPolicy, ...process.env },
     serialization: "advanced", // seeds are bigints
     detached: true,
     // What a library prints goes to our stderr: stdout belongs to the user's command.
