@@ -117,7 +117,10 @@ async function show(client: FarmClient, id: string, options: CommonOptions): Pro
   const { spec } = batch;
   const failures = clips
     .filter((clip) => clip.failure !== undefined)
-    .map(({ id: clip, failure }) => `${clip}: ${failure?.code}: ${failure?.message}`);
+    .map(({ id: clip, state, failure }) => {
+      const after = state === "CLIP_STATE_PUBLISHED" ? " published after a failed attempt:" : "";
+      return `${clip}:${after} ${failure?.code}: ${failure?.message}`;
+    });
   const lines = [
     table(batchColumns, [batch]),
     `${spec?.frames} frames of ${spec?.height}x${spec?.width}, ${spec?.steps} steps, ` +

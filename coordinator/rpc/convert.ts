@@ -21,7 +21,6 @@ import { conditionOf, type Liveness, type WorkerMemory } from "../core/liveness.
 import {
   type Batch,
   batchPhaseOf,
-  type Clip,
   clipKey,
   clipsCancelled,
   phaseOf,
@@ -104,7 +103,7 @@ export function toClipMessage(
     totals: totals ? toTotalsMessage(totals) : undefined,
     seconds: publication?.seconds ?? 0,
     artifacts: (publication?.artifacts ?? []).map(toArtifactMessage),
-    failure: shownFailure(clip),
+    failure: clip?.failure ? { ...clip.failure } : undefined,
   };
 }
 
@@ -216,10 +215,6 @@ export function fromRefMessage(ref: AttemptRefMessage | undefined): AttemptRef {
     throw new FarmError("INVALID_ARGUMENT", `${ref.segmentId}: a clip has one segment, number 0`);
   }
   return { batch, clip: index, attempt: ref.attempt };
-}
-
-function shownFailure(clip: Clip | undefined): FailureMessage | undefined {
-  return clip?.failure && !clip.publication ? { ...clip.failure } : undefined;
 }
 
 function fromTrace(trace: RenderSpecMessage["trace"]): RenderSpec["trace"] {
