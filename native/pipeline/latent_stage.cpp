@@ -112,7 +112,7 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
                         .on_module = [&](const ModuleReport& module) { collector.add(module); },
                         .want_indices = job.want_indices,
                         .selection = job.selection,
-      .tap = {}};
+                        .tap = {}};
   const VelocityModel velocity = [&](const VelocityRequest& at) {
     const std::array<float, 1> times{at.timestep};
     return model.step(

@@ -16,7 +16,8 @@ TextStage::TextStage(Backend& backend, const std::filesystem::path& tokenizer,
 
 Caption TextStage::encode(const std::string& prompt, const std::function<bool()>& cancelled) const {
   const TextTokens tokens = tokenizer_.encode(prompt, length_);
-  const Tensor hidden = encoder_.encode(tokens.ids, tokens.mask, {.cancelled = cancelled, .after_block = {}});
+  const Tensor hidden =
+      encoder_.encode(tokens.ids, tokens.mask, {.cancelled = cancelled, .after_block = {}});
   Caption caption{.embedding = Tensor(hidden.shape(), DType::kF32),
                   .mask = Tensor(tokens.mask.shape(), DType::kI32)};
   backend_.download(hidden, caption.embedding);
