@@ -1,16 +1,19 @@
 // A local file in the chunks in which blobs are uploaded.
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { FarmError } from "../common/errors.js";
 
 // The largest chunk that UploadBlob takes.
 const chunkBytes = 256 * 1024;
 
-/** Throws NOT_FOUND or IO, naming the file. */
+/** Throws NOT_FOUND or IO, naming the file, when it cannot be read. */
+export async function checkReadable(file: string): Promise<void> {
+  const handle = await openNamed(file);
+  await handle.close();
+}
+
+/** Throws as checkReadable. */
 export async function* readInChunks(file: string): AsyncGenerator<Uint8Array> {
-  const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    const code = error.code === "ENOENT" ? "NOT_FOUND" : "IO";
-    throw new FarmError(code, `${file} cannot be read: ${error.message}`);
-  });
+  const handle = await openNamed(file);
   try {
     for (;;) {
       const chunk = Buffer.alloc(chunkBytes);
@@ -21,4 +24,11 @@ export async function* readInChunks(file: string): AsyncGenerator<Uint8Array> {
   } finally {
     await handle.close();
   }
+}
+
+function openNamed(file: string): Promise<FileHandle> {
+  return open(file, "r").catch((error: NodeJS.ErrnoException) => {
+    const code = error.code === "ENOENT" ? "NOT_FOUND" : "IO";
+    throw new FarmError(code, `${file} cannot be read: ${error.message}`);
+  });
 }

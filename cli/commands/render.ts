@@ -12,7 +12,7 @@ import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { numberOption, repeated, requiredOption } from "../args.js";
 import { prepareFolder } from "../clip-files.js";
 import { FarmClient } from "../farm-client.js";
-import { readInChunks } from "../file-chunks.js";
+import { checkReadable, readInChunks } from "../file-chunks.js";
 import { type FetchOptions, followBatch } from "../follow-batch.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
@@ -92,14 +92,37 @@ async function render(options: RenderOptions, signal: AbortSignal): Promise<void
   // The same plan that the coordinator and the engine will make: what is wrong is told at once.
   const plan = makePlan(model.configs, planRequest(spec), options.dtype ?? "fp32");
   if (!options.json) announce(prompts.length, spec, plan);
-  const output = await prepareFolder(options.output);
+  const undo = await prepareOutputs(options);
   try {
     await withDataFolder(options.data, (data) =>
       withFarm(job, data, (farm) => renderBatch(job, farm)),
     );
   } finally {
-    await output.undo();
+    await undo();
   }
+}
+
+/**
+ * Every folder that will be written to, checked before an hour is rendered; resolves to the
+ * undoing.
+ */
+async function prepareOutputs(options: RenderOptions): Promise<() => Promise<void>> {
+  const { output, saveLatent, trace, initialLatent } = options;
+  if (initialLatent !== undefined) await checkReadable(initialLatent);
+  const files = [saveLatent, trace].filter((file) => file !== undefined);
+  const prepared: Awaited<ReturnType<typeof prepareFolder>>[] = [];
+  const undo = async (): Promise<void> => {
+    for (const folder of prepared.splice(0).reverse()) await folder.undo();
+  };
+  try {
+    for (const folder of [output, ...files.map((file) => path.dirname(file))]) {
+      prepared.push(await prepareFolder(folder));
+    }
+  } catch (thrown) {
+    await undo();
+    throw thrown;
+  }
+  return undo;
 }
 
 async function readJob(options: RenderOptions, signal: AbortSignal): Promise<Job> {

@@ -82,6 +82,10 @@ test("an output folder that cannot be made is told before anything starts", asyn
   await refused([...args, "/dev/null/renders"], "IO", /\/dev\/null\/renders cannot be written to/);
   // In /proc a recursive mkdir of Node's would try for ever.
   await refused([...args, "/proc/renders"], "IO", /\/proc\/renders cannot be written to/);
+  const wrongTrace = [...args, output, "--trace", "/dev/null/t/trace.jsonl"];
+  await refused(wrongTrace, "IO", /\/dev\/null\/t cannot be written to/);
+  await refused([...args, output, "--initial-latent", "/no/z"], "NOT_FOUND", /\/no\/z cannot be/);
+  assert.equal(existsSync(output), false);
   await refused(["up", "--model", model, "--data", "/proc/data"], "IO", /\/proc\/data cannot be/);
 });
 
@@ -100,8 +104,11 @@ test("a port in use is told", async () => {
   const address = server.address();
   assert.ok(typeof address === "object" && address !== null);
   const listen = `127.0.0.1:${address.port}`;
-  await refused(["up", "--model", model, "--listen", listen], "FAILED_PRECONDITION", /in use/);
-  server.close();
+  try {
+    await refused(["up", "--model", model, "--listen", listen], "FAILED_PRECONDITION", /in use/);
+  } finally {
+    server.close();
+  }
   await sandbox.allGone(2_000);
 });
 
