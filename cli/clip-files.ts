@@ -1,7 +1,7 @@
 // Brings a published clip's files to where the user wants them. A file appears under its name only
 // when it is whole and has the digest that the event log knows.
 import { createHash } from "node:crypto";
-import { access, constants, open, rename, rm, rmdir } from "node:fs/promises";
+import { access, constants, open, rename, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { asFarmError, FarmError } from "../common/errors.js";
 import { makeFolders } from "../common/folders.js";
@@ -77,6 +77,13 @@ async function writeVerified(client: FarmClient, artifact: Artifact, part: strin
       `${artifact.key} arrived damaged: its SHA-256 differs; fetch it again`,
     );
   }
+}
+
+/** As prepareFolder, for the folder of a file; throws IO when the file's name is a folder's. */
+export async function prepareFile(file: string): ReturnType<typeof prepareFolder> {
+  const found = await stat(file).catch(() => undefined);
+  if (found?.isDirectory()) throw new FarmError("IO", `${file} is a folder; name a file`);
+  return prepareFolder(path.dirname(file));
 }
 
 /** A folder that files can be written to; `undo` removes what was created, unless it was used. */

@@ -8,7 +8,9 @@ const chunkBytes = 256 * 1024;
 /** Throws NOT_FOUND or IO, naming the file, when it cannot be read. */
 export async function checkReadable(file: string): Promise<void> {
   const handle = await openNamed(file);
+  const isFolder = (await handle.stat()).isDirectory();
   await handle.close();
+  if (isFolder) throw new FarmError("IO", `${file} cannot be read: it is a folder; name a file`);
 }
 
 /** Throws as checkReadable. */

@@ -10,7 +10,7 @@ import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js"
 import { makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { numberOption, repeated, requiredOption } from "../args.js";
-import { prepareFolder } from "../clip-files.js";
+import { prepareFile, prepareFolder } from "../clip-files.js";
 import { FarmClient } from "../farm-client.js";
 import { checkReadable, readInChunks } from "../file-chunks.js";
 import { type FetchOptions, followBatch } from "../follow-batch.js";
@@ -115,9 +115,8 @@ async function prepareOutputs(options: RenderOptions): Promise<() => Promise<voi
     for (const folder of prepared.splice(0).reverse()) await folder.undo();
   };
   try {
-    for (const folder of [output, ...files.map((file) => path.dirname(file))]) {
-      prepared.push(await prepareFolder(folder));
-    }
+    prepared.push(await prepareFolder(output));
+    for (const file of files) prepared.push(await prepareFile(file));
   } catch (thrown) {
     await undo();
     throw thrown;
