@@ -15,6 +15,11 @@ export class Scrape {
     this.#series = series;
   }
 
+  /** Every series there is. */
+  get series(): readonly Series[] {
+    return this.#series;
+  }
+
   /** Every series of the name whose labels include these. */
   all(name: string, labels: Labels = {}): readonly Series[] {
     return this.#series.filter(

@@ -1,0 +1,112 @@
+// kill -9 of the coordinator, or of its nats-server, in mid-batch: what was accepted is finished
+// after it was started again on the same folder and port. Workers and watchers come back by
+// themselves, and no clip is published twice.
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { type TestContext, test } from "node:test";
+import type { FarmClient } from "../../cli/farm-client.js";
+import { errorCodes } from "../../common/errors.js";
+import type { Clip } from "../../proto/gen/tocafarm/v1/farm.js";
+import {
+  demoPrompts,
+  digests,
+  ended,
+  manySteps,
+  reachesStep,
+  rendered,
+  submit,
+} from "../support/farm-batches.js";
+import { loggedEvents } from "../support/farm-log.js";
+import { clientOf, type FarmProcess, FarmSandbox, idleWorkers } from "../support/farm-processes.js";
+import { eventually } from "../support/worker-process.js";
+
+const steps = manySteps;
+
+/** Clips that were published, in the order of the log. */
+async function publications(t: TestContext, sandbox: FarmSandbox): Promise<readonly string[]> {
+  const events = await loggedEvents(t, sandbox.dataFolder);
+  return events.flatMap((event) =>
+    event.type === "ClipPublished" ? [`${event.batch}/${event.clip}`] : [],
+  );
+}
+
+/** The same prompts again on the same farm: what the bytes ought to be. */
+async function assertBytesOf(
+  clips: readonly Clip[],
+  client: FarmClient,
+  { artifactsFolder }: FarmSandbox,
+): Promise<void> {
+  const prompts = clips.map(({ prompt }) => prompt);
+  const undisturbed = await rendered(client, prompts, { steps });
+  const bytes = (of: readonly Clip[]) => of.map((clip) => digests(artifactsFolder, clip));
+  assert.deepEqual(bytes(clips), bytes(undisturbed));
+}
+
+function enginesOf(workers: readonly FarmProcess[]): Promise<readonly number[]> {
+  return Promise.all(workers.map((worker) => worker.engine()));
+}
+
+/** Attempts that a worker has not yet reported. */
+function attemptsOf(sandbox: FarmSandbox, worker: string): readonly string[] {
+  return readdirSync(sandbox.path(worker, "attempts"));
+}
+
+test("kill -9 of the coordinator in mid-batch loses and repeats nothing", async (t) => {
+  const sandbox = FarmSandbox.of(t);
+  const first = await sandbox.coordinator();
+  const client = clientOf(t, first);
+  const workers = [await sandbox.worker(first, "w1"), await sandbox.worker(first, "w2")];
+  await idleWorkers(client, "w1", "w2");
+  const engines = await enginesOf(workers);
+  const accepted = await submit(client, demoPrompts, { steps });
+  const queued = await submit(client, demoPrompts.slice(0, 1), { steps });
+  const outcome = Promise.all([ended(client, accepted), ended(client, queued)]);
+  await reachesStep(client, { batch: accepted, index: 0, step: 3 });
+  await reachesStep(client, { batch: accepted, index: 1, step: 3 });
+  await first.kill();
+  // What was begun is finished meanwhile, and reported when somebody listens again.
+  const finished = () => [...attemptsOf(sandbox, "w1"), ...attemptsOf(sandbox, "w2")].length === 0;
+  await eventually(finished, { limitMs: 30_000, what: "the running clips are finished" });
+  const second = await sandbox.coordinator("--listen", first.grpc);
+
+  const [{ batch, clips }, other] = await outcome;
+  assert.equal(batch.state, "BATCH_STATE_SUCCEEDED");
+  assert.equal(other.batch.state, "BATCH_STATE_SUCCEEDED");
+  const attempts = [...clips, ...other.clips].map(({ attempt }) => attempt);
+  assert.deepEqual(attempts, [1, 1, 1, 1, 1]);
+  assert.deepEqual(await enginesOf(workers), engines, "no engine was started again");
+  await assertBytesOf(clips, client, sandbox);
+  assert.equal(await second.stop(), 0);
+  const published = await publications(t, sandbox);
+  assert.equal(new Set(published).size, published.length, "nothing is published twice");
+  assert.equal(published.length, 4 + 1 + 4);
+});
+
+test("kill -9 of nats-server stops the coordinator, and a new start loses nothing", async (t) => {
+  const sandbox = FarmSandbox.of(t);
+  const first = await sandbox.coordinator();
+  const client = clientOf(t, first);
+  await sandbox.worker(first, "w1");
+  await idleWorkers(client, "w1");
+  const accepted = await submit(client, demoPrompts.slice(0, 2), { steps });
+  await reachesStep(client, { batch: accepted, step: 3 });
+  const [server, ...more] = await first.children("nats-server");
+  assert.ok(server !== undefined && more.length === 0);
+  const outcome = ended(client, accepted);
+  process.kill(server, "SIGKILL");
+  assert.equal(await first.ended, errorCodes.UNAVAILABLE.exit);
+
+  const second = await sandbox.coordinator("--listen", first.grpc);
+  const { batch, clips } = await outcome;
+  assert.equal(batch.state, "BATCH_STATE_SUCCEEDED");
+  assert.deepEqual(
+    clips.map(({ attempt }) => attempt),
+    [1, 1],
+    "the worker went on with its clip",
+  );
+  await assertBytesOf(clips, client, sandbox);
+  assert.equal(await second.stop(), 0);
+  const published = await publications(t, sandbox);
+  assert.equal(new Set(published).size, published.length, "nothing is published twice");
+  assert.equal(published.length, 2 + 2);
+});
