@@ -197,8 +197,12 @@ export class Supervisor {
     const opened = this.#status === "ready";
     const error = this.#ending ?? this.#crash(how);
     this.#ending = undefined;
-    this.#log.warn({ how, code: error.code, reason: error.message }, "engine process ended");
-    if (!this.#stopped) this.#scheduleRestart(opened, error);
+    if (this.#stopped) {
+      this.#log.info("engine process stopped");
+    } else {
+      this.#log.warn({ how, code: error.code, reason: error.message }, "engine process ended");
+      this.#scheduleRestart(opened, error);
+    }
     const clip = this.#clip;
     this.#clip = undefined;
     clip?.reject(clip.cancelling ? cancelledError() : error);
