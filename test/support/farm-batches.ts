@@ -64,8 +64,8 @@ export async function rendered(
   return clips;
 }
 
-/** Steps that take a quiet core two seconds: time to do something in the middle. */
-export const manySteps = 200;
+/** Steps that take a quiet core some three seconds: time to do something in the middle. */
+export const manySteps = 400;
 
 /** Waits until the clip has done that many steps, and has more to do. */
 export async function reachesStep(
