@@ -82,7 +82,7 @@ test("the coordinator's series are all there with zero before the first batch", 
   }
 });
 
-test("no series is named outside architecture.md's words, or by batch, clip or prompt", async () => {
+test("no series is named outside architecture.md's words, or by batch or clip", async () => {
   const known = /^(?:device|model|layer|block|module|outcome|stage|state|reason|le)$/;
   for (const scrape of [await worker.metrics(), await coordinator.metrics()]) {
     for (const { name, labels } of scrape.series) {

@@ -1,4 +1,4 @@
-// The event log of a farm that has stopped, read from its data folder as a new leader would read it.
+// The event log of a farm that has stopped, read from its data folder as a new leader reads it.
 import path from "node:path";
 import type { TestContext } from "node:test";
 import { createLog } from "../../common/log.js";
