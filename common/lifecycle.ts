@@ -114,6 +114,8 @@ function stopSignal(log: Log): AbortSignal {
     });
   }
   process.on("disconnect", () => controller.abort());
+  // The parent may have died while this process loaded its modules: nobody heard the event then.
+  if (process.send !== undefined && !process.connected) controller.abort();
   return controller.signal;
 }
 

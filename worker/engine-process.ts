@@ -114,6 +114,7 @@ function main(): void {
     process.stderr.write("FAILED_PRECONDITION: this program is started by a tocafarm worker\n");
     process.exit(errorCodes.FAILED_PRECONDITION.exit);
   }
+  if (!process.connected) dieAtOnce(); // the agent died before anybody listened here
 }
 
 main();

@@ -1,7 +1,11 @@
 // kill -9 of any process of a farm leaves none of its children, whatever they were doing: the
 // command, a worker in mid-clip, with nats-server, engines and FFmpeg below them.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
+import { packageRoot } from "../../common/paths.js";
 import { demoPrompts, ended, reachesStep, submit } from "../support/farm-batches.js";
 import { clientOf, demoModel, FarmSandbox, idleWorkers } from "../support/farm-processes.js";
 import { descendants, eventually, isAlive } from "../support/worker-process.js";
@@ -56,4 +60,28 @@ test("kill -9 of a worker or of a coordinator takes only what was below it", asy
     if (parent === worker) assert.ok(await isAlive(coordinator.pid));
   }
   assert.deepEqual(sandbox.processes(), []);
+});
+
+// Forks the program of its second argument, and is gone so many milliseconds later.
+const shortLivedParent = `
+  const [ms, program, ...flags] = process.argv.slice(1);
+  const stdio = ["ignore", "ignore", "ignore", "ipc"];
+  require("node:child_process").fork(program, flags, { detached: true, stdio });
+  setTimeout(() => process.kill(process.pid, "SIGKILL"), Number(ms));`;
+
+test("a process whose parent dies while it starts does not stay either", async (t) => {
+  const sandbox = FarmSandbox.of(t);
+  const env = { ...process.env, TOCAFARM_DATA: sandbox.dataFolder };
+  const nobody = ["--coordinator", "127.0.0.1:9", "--model", demoModel, "--threads", "1"];
+  for (const [main, ...flags] of [["coordinator/main.js"], ["worker/main.js", ...nobody]]) {
+    for (const ms of [0, 50, 100, 150, 200]) {
+      const folder = sandbox.path(`${path.dirname(main ?? "")}-${ms}`);
+      const program = path.join(packageRoot(), "dist", main ?? "");
+      const args = ["-e", shortLivedParent, `${ms}`, program, "--data", folder, ...flags];
+      spawn(process.execPath, [...args, "--log-level", "silent"], { env, stdio: "ignore" });
+    }
+    const started = () => existsSync(sandbox.path(`${path.dirname(main ?? "")}-200`));
+    await eventually(started, { limitMs: 20_000, what: "the last one has begun to start" });
+    await sandbox.allGone(5_000); // ten at once are slow to start, and then to stop
+  }
 });
