@@ -64,8 +64,8 @@ export async function rendered(
   return clips;
 }
 
-/** Steps that take a quiet core some three seconds: time to do something in the middle. */
-export const manySteps = 400;
+/** Steps that take a quiet core some two seconds: time to do something in the middle. */
+export const manySteps = 600;
 
 /** Waits until the clip has done that many steps, and has more to do. */
 export async function reachesStep(

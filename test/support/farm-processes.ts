@@ -26,6 +26,7 @@ export class FarmProcess {
     const program = path.join(packageRoot(), "dist", main);
     this.#child = fork(program, [...args, "--log-level", "silent"], {
       env,
+      execArgv: [],
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     this.ended = new Promise((resolve) => {
