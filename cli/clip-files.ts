@@ -56,7 +56,9 @@ async function fetchFile(client: FarmClient, artifact: Artifact, file: string): 
     await rename(part, file);
   } catch (thrown) {
     await rm(part, { force: true });
-    throw asFarmError(thrown, "IO");
+    if (thrown instanceof FarmError) throw thrown;
+    const { message } = asFarmError(thrown);
+    throw new FarmError("IO", `${file} cannot be written: ${message}`, { cause: thrown });
   }
 }
 
@@ -66,8 +68,9 @@ async function writeVerified(client: FarmClient, artifact: Artifact, part: strin
   try {
     for await (const chunk of client.download(artifact.key)) {
       hash.update(chunk);
-      await file.write(chunk);
+      await file.writeFile(chunk); // unlike write, it does not stop half-way on a full disk
     }
+    await file.sync();
   } finally {
     await file.close();
   }

@@ -1,6 +1,6 @@
 // A clip's profile and trace: what every module of every layer did at every step. The profile is
 // one small JSON beside the clip; the trace, when asked for, is a JSON line for each module call.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { EngineEvent, ModuleReport } from "../engine/engine.js";
 
 export type StepEvent = Extract<EngineEvent, { type: "step" }>;
@@ -55,7 +55,7 @@ export class TraceFile {
       const { step, timestep } = event;
       return `${JSON.stringify({ step, timestep, ...moduleFields(module), ...indices })}\n`;
     });
-    writeSync(this.#file, lines.join(""));
+    writeFileSync(this.#file, lines.join("")); // all of it, or an error
   }
 
   close(): void {
