@@ -3,15 +3,16 @@
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import path from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { FarmError } from "../../common/errors.js";
 import { defaultDataFolder } from "../../common/paths.js";
 import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
 import { makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
-import { numberOption, repeated, requiredOption } from "../args.js";
+import { requiredOption } from "../args.js";
 import { prepareFile, prepareFolder } from "../clip-files.js";
 import { FarmClient } from "../farm-client.js";
+import { deviceOption, threadsOption, workersOption } from "../farm-options.js";
 import { checkReadable, readInChunks } from "../file-chunks.js";
 import { type FetchOptions, followBatch } from "../follow-batch.js";
 import { interruptible } from "../interrupt.js";
@@ -37,9 +38,6 @@ interface RenderOptions extends SpecOptions {
   readonly verbose?: true;
 }
 
-const workersMax = 64;
-const threadsMax = 1024;
-
 const examples = `
 Examples:
   tocafarm render --model models/demo --prompt "a red circle moves right on a white background"
@@ -55,17 +53,9 @@ export function addRender(program: Command): void {
   addSpecOptions(command)
     .option("--output <dir>", "where the files go", "renders")
     .option("--sample-name <name>", "files are <name>_0000.mp4 and so on", "sample")
-    .addOption(new Option("--device <name>", "cpu; may be repeated [cpu]").argParser(repeated))
-    .addOption(
-      new Option("--workers <n>", "agents on the CPU, which share its cores")
-        .argParser(numberOption("--workers", { min: 1, max: workersMax }))
-        .default(1),
-    )
-    .addOption(
-      new Option("--threads <n>", "of each CPU engine, 0 = the cores shared out evenly")
-        .argParser(numberOption("--threads", { min: 0, max: threadsMax }))
-        .default(0),
-    )
+    .addOption(deviceOption())
+    .addOption(workersOption())
+    .addOption(threadsOption())
     .option("--initial-latent <file>", "begin from this latent (safetensors)")
     .option("--save-latent <file>", "keep the final latent (safetensors)")
     .option("--trace <file>", "JSON lines of what every module did in every step")

@@ -2,8 +2,9 @@
 import { type Command, Option } from "commander";
 import { logLevels } from "../../common/log.js";
 import { defaultDataFolder } from "../../common/paths.js";
-import { numberOption, repeated, requiredOption } from "../args.js";
+import { repeated, requiredOption } from "../args.js";
 import { prepareFolder } from "../clip-files.js";
+import { deviceOption, threadsOption, workersOption } from "../farm-options.js";
 import { interrupted, interruptible } from "../interrupt.js";
 import { LocalFarm } from "../local-farm.js";
 import { table } from "../table.js";
@@ -20,9 +21,6 @@ interface UpOptions {
   readonly logLevel: string;
 }
 
-const workersMax = 64;
-const threadsMax = 1024;
-
 const examples = `
 Examples:
   tocafarm up --model models/demo
@@ -37,17 +35,9 @@ export function addUp(program: Command): void {
     .addOption(
       new Option("--model <dir>", "a model folder (required); may be repeated").argParser(repeated),
     )
-    .addOption(new Option("--device <name>", "cpu; may be repeated [cpu]").argParser(repeated))
-    .addOption(
-      new Option("--workers <n>", "agents on the CPU, which share its cores")
-        .argParser(numberOption("--workers", { min: 1, max: workersMax }))
-        .default(1),
-    )
-    .addOption(
-      new Option("--threads <n>", "of each CPU engine, 0 = the cores shared out evenly")
-        .argParser(numberOption("--threads", { min: 0, max: threadsMax }))
-        .default(0),
-    )
+    .addOption(deviceOption())
+    .addOption(workersOption())
+    .addOption(threadsOption())
     .addOption(
       new Option("--dtype <type>", "precision of the engines [fp32]").choices(["fp32", "bf16"]),
     )
