@@ -46,6 +46,14 @@ ConstTensorView Checkpoint::get(const std::string& name, const Shape& expected) 
   return view;
 }
 
+ConstTensorView Checkpoint::get_float(const std::string& name, const Shape& expected) const {
+  const ConstTensorView view = get(name, expected);
+  if (dtype_is_float(view.dtype())) return view;
+  throw Error(ErrorCode::kInvalidCheckpoint, location_.string() + ": tensor " + quote(name) +
+                                                 " holds " + dtype_name(view.dtype()) +
+                                                 "; a float type is needed");
+}
+
 ConstTensorView Checkpoint::find(const std::string& name) const {
   return tensors_ ? tensors_->find(name) : ConstTensorView{};
 }

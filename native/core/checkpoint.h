@@ -40,6 +40,8 @@ class Checkpoint {
   // the found one.
   ConstTensorView get(const std::string& name) const;
   ConstTensorView get(const std::string& name, const Shape& expected) const;
+  // As get(), and refuses a tensor of integers: what weights are read with.
+  ConstTensorView get_float(const std::string& name, const Shape& expected) const;
   // Empty when absent.
   ConstTensorView find(const std::string& name) const;
   std::vector<std::string> names() const;

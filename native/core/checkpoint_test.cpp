@@ -73,6 +73,15 @@ TEST_F(CheckpointTest, GetNamesTensorFileAndShapes) {
       kBad, "tensor \"x.weight\" has shape [1], expected [2, 3]"));
 }
 
+TEST_F(CheckpointTest, RefusesIntegersWhereWeightsAreWanted) {
+  const int32_t one = 1;
+  write_safetensors(folder_.path() / "model.safetensors", {{"x.weight", {&one, DType::kI32, {1}}}});
+  const Checkpoint checkpoint = open();
+  EXPECT_EQ(checkpoint.get("x.weight", {1}).i32()[0], 1);
+  EXPECT_TRUE(fails([&] { checkpoint.get_float("x.weight", {1}); }, kBad,
+                    "tensor \"x.weight\" holds int32; a float type is needed"));
+}
+
 TEST_F(CheckpointTest, JoinsShardsOfBothKinds) {
   write("model-1.safetensors", "a", 1);
   copy("wrapped.pth", "model-2.pth");

@@ -15,14 +15,14 @@ class Loader {
 
   std::unique_ptr<LinearWeights> linear(const std::string& name, int64_t in, int64_t out,
                                         DType compute) {
-    return pack(name, source_.get(name + ".weight", {out, in}), out, compute);
+    return pack(name, source_.get_float(name + ".weight", {out, in}), out, compute);
   }
 
   // A convolution whose stride is its kernel: a matrix over the flattened patch.
   std::unique_ptr<LinearWeights> patch_convolution(const std::string& name,
                                                    const STDiT3Config& config) {
     const auto& patch = config.patch;
-    const ConstTensorView weight = source_.get(
+    const ConstTensorView weight = source_.get_float(
         name + ".weight", {config.hidden, config.in_channels, patch[0], patch[1], patch[2]});
     const int64_t in = config.in_channels * config.patch_volume();
     return pack(name, weight.reshaped({config.hidden, in}), config.hidden, DType::kF32);
@@ -34,7 +34,7 @@ class Loader {
   }
 
   Tensor host(const std::string& name, const Shape& shape) {
-    return to_f32(source_.get(name, shape));
+    return to_f32(source_.get_float(name, shape));
   }
 
   Tensor device(const std::string& name, const Shape& shape) {
@@ -47,7 +47,7 @@ class Loader {
  private:
   std::unique_ptr<LinearWeights> pack(const std::string& name, ConstTensorView weight, int64_t out,
                                       DType compute) {
-    return backend_.pack_linear(weight, source_.get(name + ".bias", {out}), compute);
+    return backend_.pack_linear(weight, source_.get_float(name + ".bias", {out}), compute);
   }
 
   const Checkpoint& source_;

@@ -5,17 +5,6 @@
 namespace engine {
 namespace {
 
-// Throws Error(kInvalidCheckpoint) naming the tensor when it is missing, of another shape, or no
-// float tensor.
-ConstTensorView get_float(const Checkpoint& checkpoint, const std::string& name,
-                          const Shape& shape) {
-  const ConstTensorView tensor = checkpoint.get(name, shape);
-  if (dtype_is_float(tensor.dtype())) return tensor;
-  throw Error(ErrorCode::kInvalidCheckpoint, checkpoint.location().string() + ": " + name +
-                                                 " holds " + dtype_name(tensor.dtype()) +
-                                                 "; a float type is needed");
-}
-
 Tensor upload_as(Backend& backend, ConstTensorView host) {
   Tensor device = backend.allocate(host.shape(), host.dtype());
   backend.upload(host, device);
@@ -75,11 +64,11 @@ class BlockLoader {
  private:
   Tensor norm(const char* name) const {
     const Shape shape{config_.d_model};
-    return upload_as(backend_, to_f32(get_float(checkpoint_, prefix_ + name + ".weight", shape)));
+    return upload_as(backend_, to_f32(checkpoint_.get_float(prefix_ + name + ".weight", shape)));
   }
   std::unique_ptr<LinearWeights> linear(const char* name, int64_t out, int64_t in) const {
     const ConstTensorView weight =
-        get_float(checkpoint_, prefix_ + name + ".weight", Shape{out, in});
+        checkpoint_.get_float(prefix_ + name + ".weight", Shape{out, in});
     return backend_.pack_linear(weight, {}, compute_);
   }
 
@@ -97,14 +86,14 @@ T5Weights load_t5_weights(Backend& backend, const Checkpoint& checkpoint, const 
   T5Weights weights;
   weights.embedding = load_embedding(backend, checkpoint, config);
   weights.relative_attention_bias = to_f32(
-      get_float(checkpoint, "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                Shape{config.relative_attention_num_buckets, config.num_heads}));
+      checkpoint.get_float("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                           Shape{config.relative_attention_num_buckets, config.num_heads}));
   for (int64_t block = 0; block < config.num_layers; ++block) {
     weights.blocks.push_back(BlockLoader(backend, checkpoint, config, compute, block).load());
   }
   weights.final_norm = upload_as(
       backend,
-      to_f32(get_float(checkpoint, "encoder.final_layer_norm.weight", Shape{config.d_model})));
+      to_f32(checkpoint.get_float("encoder.final_layer_norm.weight", Shape{config.d_model})));
   return weights;
 }
 

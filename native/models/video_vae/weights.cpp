@@ -5,17 +5,6 @@
 namespace engine {
 namespace {
 
-// Throws Error(kInvalidCheckpoint) naming the tensor when it is missing, of another shape, or no
-// float tensor.
-ConstTensorView get_float(const Checkpoint& checkpoint, const std::string& name,
-                          const Shape& shape) {
-  const ConstTensorView tensor = checkpoint.get(name, shape);
-  if (dtype_is_float(tensor.dtype())) return tensor;
-  throw Error(ErrorCode::kInvalidCheckpoint, checkpoint.location().string() + ": " + name +
-                                                 " holds " + dtype_name(tensor.dtype()) +
-                                                 "; a float type is needed");
-}
-
 Shape conv_weight_shape(const VaeLayer& layer) {
   const auto& kernel = layer.kernel;
   if (layer.flat) return {layer.out, layer.in, kernel[1], kernel[2]};
@@ -25,9 +14,9 @@ Shape conv_weight_shape(const VaeLayer& layer) {
 std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& checkpoint,
                                        const VaeLayer& layer) {
   const Tensor weight =
-      to_f32(get_float(checkpoint, layer.name + ".weight", conv_weight_shape(layer)));
+      to_f32(checkpoint.get_float(layer.name + ".weight", conv_weight_shape(layer)));
   Tensor bias;
-  if (layer.has_bias) bias = to_f32(get_float(checkpoint, layer.name + ".bias", Shape{layer.out}));
+  if (layer.has_bias) bias = to_f32(checkpoint.get_float(layer.name + ".bias", Shape{layer.out}));
   if (layer.input_divisor != 1.0) {
     for (int64_t i = 0; i < weight.elements(); ++i) {
       weight.f32()[i] = static_cast<float>(weight.f32()[i] / layer.input_divisor);
@@ -38,7 +27,7 @@ std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& check
 
 Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
                    int64_t channels) {
-  const Tensor host = to_f32(get_float(checkpoint, name, Shape{channels}));
+  const Tensor host = to_f32(checkpoint.get_float(name, Shape{channels}));
   Tensor device = backend.allocate(host.shape(), DType::kF32);
   backend.upload(host, device);
   return device;
@@ -51,8 +40,8 @@ std::unique_ptr<LinearWeights> load_linear(Backend& backend, const Checkpoint& c
   std::string prefix = layer.name + "." + older_name;
   if (checkpoint.find(prefix + ".weight").empty()) prefix = layer.name + "." + name;
   const ConstTensorView weight =
-      get_float(checkpoint, prefix + ".weight", Shape{layer.out, layer.in});
-  const ConstTensorView bias = get_float(checkpoint, prefix + ".bias", Shape{layer.out});
+      checkpoint.get_float(prefix + ".weight", Shape{layer.out, layer.in});
+  const ConstTensorView bias = checkpoint.get_float(prefix + ".bias", Shape{layer.out});
   return backend.pack_linear(weight, bias, DType::kF32);
 }
 
