@@ -21,6 +21,7 @@ export const errorCodes = {
   DEVICE_LOST: { grpc: 13, exit: 8, retryable: true },
   WORKER_LOST: { grpc: 14, exit: 8, retryable: true },
   ENCODER_FAILED: { grpc: 13, exit: 8, retryable: true },
+  INTERRUPTED: { grpc: 10, exit: 6, retryable: true },
   CANCELLED: { grpc: 1, exit: 130, retryable: false },
   INTERNAL: { grpc: 13, exit: 70, retryable: true },
 } as const;

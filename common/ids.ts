@@ -46,6 +46,11 @@ export function artifactPrefix(clip: string, attempt: number): string {
   return `clips/${clip}/${attempt}/`;
 }
 
+/** Where an attempt's checkpoint lies that lets it go on from `step`. */
+export function checkpointKey(clip: string, attempt: number, step: number): string {
+  return `checkpoints/${clip}/${attempt}-${step}.safetensors`;
+}
+
 export interface SegmentName {
   readonly batch: string;
   readonly index: number;

@@ -7,19 +7,66 @@ import type { FarmEvent, PlanFigures, RenderSpec } from "./core/events.js";
 import type { Farm } from "./core/farm.js";
 import type { ModelInfo } from "./core/liveness.js";
 
-/** The log of a pool. One message of it is one turn: events that were decided together. */
+/** Takes a turn of the log: events that were decided together, at `sequence`. */
+export type OnTurn = (events: readonly FarmEvent[], sequence: number) => void;
+
+/** The log of a pool. One message of it is one turn. */
 export interface EventLog {
   /**
-   * Hands over every turn from the first on; resolves to the sequence of the last one, 0 for an
-   * empty log.
+   * Hands over every turn behind `after` that is there now; resolves to the sequence of the log's
+   * last turn, 0 for an empty log. Throws IO when turns behind `after` were cut off.
    */
-  replay(onTurn: (events: readonly FarmEvent[], sequence: number) => void): Promise<number>;
+  replay(after: number, onTurn: OnTurn): Promise<number>;
+  /**
+   * Hands over every turn behind `after`, those to come too, until the signal aborts. Throws
+   * UNAVAILABLE when the log stops answering.
+   */
+  follow(after: number, onTurn: OnTurn, signal: AbortSignal): Promise<void>;
   /**
    * Appends one turn behind `afterSequence` and resolves to its own sequence, once it is on disk.
    * Throws UNAVAILABLE when somebody else has written or the outcome is unclear: then the caller
    * leads no longer and has to begin with a replay.
    */
   append(events: readonly FarmEvent[], afterSequence: number): Promise<number>;
+  /** Gives up the turns up to and including `sequence`; nothing happens where they are gone. */
+  cut(sequence: number): Promise<void>;
+  /** Messages and bytes that the log holds now. */
+  extent(): Promise<{ readonly turns: number; readonly bytes: number }>;
+}
+
+/** The state as of a log sequence, so that a replay need not begin at the beginning. */
+export interface SnapshotStore {
+  /** The newest whole one: its digest was checked. Null when there is none. */
+  newest(): Promise<{ readonly sequence: number; readonly text: string } | null>;
+  /** Stores one and reads it back; older ones are given up then. Throws IO when it differs. */
+  save(sequence: number, text: string): Promise<void>;
+}
+
+/** Who leads a pool. */
+export interface LeaderInfo {
+  /** Made for this run of the process. */
+  readonly id: string;
+  /** HOST:PORT of its gRPC, as others reach it. */
+  readonly grpc: string;
+}
+
+/** Who may try to write the log; the log itself decides who does. */
+export interface Leadership {
+  /**
+   * Waits until this process may try: nobody leads, or the leader has said nothing for 3 s of this
+   * machine's monotonic clock. Throws the signal's reason. From then on the claim is renewed every
+   * second.
+   */
+  campaign(self: LeaderInfo, signal: AbortSignal): Promise<Reign>;
+  /** The newest known leader, null = none known; watched from the first call of campaign on. */
+  leader(): LeaderInfo | null;
+}
+
+export interface Reign {
+  /** Rejects with UNAVAILABLE when the claim was taken over or could not be renewed in time. */
+  readonly lost: Promise<never>;
+  /** Gives the claim up, so that another one need not wait. */
+  resign(): Promise<void>;
 }
 
 /** Commands that were decided together, once their events are in the log. */
