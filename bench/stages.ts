@@ -52,6 +52,9 @@ async function measure(engine: Engine, name: PolicyName): Promise<Run> {
     initialLatentPath: null,
     saveLatentPath: null,
     traceIndices: false,
+    resumeFromPath: null,
+    checkpointFolder: null,
+    checkpointPeriodSeconds: 0,
   };
   await engine.render(options, (event) => {
     if (event.type === "frames") engine.releaseFrames();

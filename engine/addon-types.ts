@@ -81,6 +81,11 @@ export interface NativePlan {
   readonly cacheBytes: number;
   readonly peakBytes: number;
   readonly steps: readonly NativePlannedStep[];
+  /**
+   * Steps that a render can be resumed from, ascending; 0 is always one. The end of denoising
+   * (step = number of steps) is one for every policy and not listed.
+   */
+  readonly refreshPoints: readonly number[];
   readonly warnings: readonly string[];
   readonly digest: string;
 }
@@ -140,6 +145,18 @@ export type NativeEvent =
       readonly modules: readonly NativeModuleReport[];
     }
   | {
+      /** The render can be resumed before `step`; equal to the number of steps: to decode. */
+      readonly type: "checkpoint";
+      readonly step: number;
+      readonly path: string;
+    }
+  | {
+      /** A checkpoint could not be written; the render goes on without it. */
+      readonly type: "checkpoint_failed";
+      readonly step: number;
+      readonly message: string;
+    }
+  | {
       readonly type: "frames";
       /** Index of the first frame. */
       readonly first: number;
@@ -159,6 +176,12 @@ export interface NativeRenderOptions {
   /** Where the final latent goes (tensor "latent", safetensors); null = nowhere. */
   readonly saveLatent: string | null;
   readonly traceIndices: boolean;
+  /** A checkpoint of the same clip, of this kind of device; null = begin at step 0. */
+  readonly resumeFrom: string | null;
+  /** Where checkpoint-<step>.safetensors go; null = none are made. */
+  readonly checkpointFolder: string | null;
+  /** At least so long between two checkpoints; 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
 }
 
 export interface NativeRenderResult {
@@ -186,6 +209,12 @@ export interface NativeEngine {
    * The running render rejects with code CANCELLED within a block; nothing happens when none runs.
    */
   cancel(): void;
+  /**
+   * The running render rejects with code INTERRUPTED once it has told of a checkpoint that is newer
+   * than what it began from, or within a block when there can be none; nothing happens when none
+   * runs.
+   */
+  cut(): void;
   /** Frees weights and thread; waits for the running render, which is cancelled. */
   close(): Promise<void>;
 }

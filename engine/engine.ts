@@ -7,6 +7,7 @@ import type {
   NativeEngineInfo,
   NativeEngineOptions,
   NativeEvent,
+  NativeRenderOptions,
   NativeRenderResult,
   NativeVersions,
 } from "./addon-types.js";
@@ -37,6 +38,15 @@ export interface RenderOptions {
   readonly saveLatentPath: string | null;
   /** Report the indices of the computed tokens with each module call. */
   readonly traceIndices: boolean;
+  /**
+   * A checkpoint of the same clip, made on this kind of device; null = begin at step 0. One that
+   * does not fit is refused with INVALID_CHECKPOINT and a message that begins "the checkpoint".
+   */
+  readonly resumeFromPath: string | null;
+  /** Where checkpoint-<step>.safetensors go, for the caller to remove; null = none are made. */
+  readonly checkpointFolder: string | null;
+  /** At least so long between two checkpoints; 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
 }
 
 /** Weights on a device with a thread of its own; `close` frees both. */
@@ -65,7 +75,8 @@ export class Engine {
 
   /**
    * Renders one clip; events come in order. After a "frames" event the engine goes on only while
-   * fewer than two frame groups wait for releaseFrames. Rejects with CANCELLED after cancel.
+   * fewer than two frame groups wait for releaseFrames. Rejects with CANCELLED after cancel, with
+   * INTERRUPTED after cut.
    */
   async render(
     options: RenderOptions,
@@ -74,12 +85,7 @@ export class Engine {
     if (this.#rendering) {
       throw new FarmError("FAILED_PRECONDITION", "the engine renders one clip at a time");
     }
-    const native = {
-      request: nativeRenderRequest(options.request),
-      initialLatent: options.initialLatentPath,
-      saveLatent: options.saveLatentPath,
-      traceIndices: options.traceIndices,
-    };
+    const native = nativeRenderOptions(options);
     this.#rendering = true;
     try {
       return await translatedAsync(() => this.#native.render(native, onEvent));
@@ -98,10 +104,33 @@ export class Engine {
     this.#native.cancel();
   }
 
+  /**
+   * The running render goes on to its next refresh point, writes a checkpoint and rejects with
+   * INTERRUPTED; at once when nothing newer than what it began from can be kept. Nothing happens
+   * when none runs.
+   */
+  cut(): void {
+    this.#native.cut();
+  }
+
   /** Frees weights and thread; a running render is cancelled and waited for. */
   async close(): Promise<void> {
     await translatedAsync(() => this.#native.close());
   }
+}
+
+/** Throws INVALID_ARGUMENT with the bound that is broken. */
+export function nativeRenderOptions(options: RenderOptions): NativeRenderOptions {
+  checkCheckpointPeriod(options.checkpointPeriodSeconds);
+  return {
+    request: nativeRenderRequest(options.request),
+    initialLatent: checkedPath("initial latent", options.initialLatentPath),
+    saveLatent: checkedPath("final latent", options.saveLatentPath),
+    traceIndices: options.traceIndices,
+    resumeFrom: checkedPath("checkpoint", options.resumeFromPath),
+    checkpointFolder: checkedPath("checkpoint folder", options.checkpointFolder),
+    checkpointPeriodSeconds: options.checkpointPeriodSeconds,
+  };
 }
 
 /** Versions of the engine and its libraries, and the instruction set of this CPU. */
@@ -132,4 +161,22 @@ export function checkThreads(threads: number): void {
       `threads is ${threads}, allowed are whole numbers from 0 (all cores) to ${threadsMax}`,
     );
   }
+}
+
+/** Throws INVALID_ARGUMENT unless the seconds are finite and not negative. */
+export function checkCheckpointPeriod(seconds: number): void {
+  if (seconds >= 0 && seconds < Number.POSITIVE_INFINITY) return; // NaN fails the first
+  throw new FarmError(
+    "INVALID_ARGUMENT",
+    `the checkpoint period is ${seconds} seconds, allowed is 0 (each refresh point) and more`,
+  );
+}
+
+/** The addon knows no empty path, and a NUL would cut it short below the native line. */
+function checkedPath(what: string, path: string | null): string | null {
+  if (path === null || (path !== "" && !path.includes("\0"))) return path;
+  throw new FarmError(
+    "INVALID_ARGUMENT",
+    `the path of the ${what} is ${JSON.stringify(path)}: name a file, or null for none`,
+  );
 }

@@ -94,6 +94,9 @@ export class ClipRender {
         initialLatentPath: job.initialLatentPath,
         saveLatentPath: job.saveLatent ? join(job.folder, latentName) : null,
         traceIndices: job.trace === "indices",
+        resumeFromPath: null,
+        checkpointFolder: null,
+        checkpointPeriodSeconds: 0,
       },
       (event) => this.#onEvent(event),
     );
@@ -127,7 +130,7 @@ export class ClipRender {
     try {
       if (event.type === "step") this.#onStep(event);
       else if (event.type === "stage") this.#onStageEnded(event.stage, event.seconds);
-      else this.#onFrames(event);
+      else if (event.type === "frames") this.#onFrames(event);
     } catch (thrown) {
       this.#fail(asFarmError(thrown));
     }

@@ -3,7 +3,8 @@
 // the addon's promises (events in order, back-pressure, cancel) and breaks them on demand: words in
 // the prompt make it fail. Never part of the product.
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type {
   NativeAddon,
   NativeEngine,
@@ -92,6 +93,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
     cacheBytes: tokens,
     peakBytes: weightsBytes + tokens,
     steps,
+    refreshPoints: steps.map(({ step }) => step),
     warnings: [],
     digest: createHash("sha256").update(JSON.stringify(rest)).digest("hex"),
   };
@@ -119,6 +121,7 @@ export async function createEngine(options: NativeEngineOptions): Promise<Native
 class EngineDouble implements NativeEngine {
   readonly #info: NativeEngineInfo;
   #cancelled = false;
+  #cut = false;
   #groupsOut = 0;
   #onRelease: (() => void) | undefined;
 
@@ -136,16 +139,21 @@ class EngineDouble implements NativeEngine {
   ): Promise<NativeRenderResult> {
     const { request } = options;
     this.#cancelled = false;
+    this.#cut = false;
     this.#groupsOut = 0;
+    const start = options.resumeFrom === null ? 0 : resumedStep(options.resumeFrom, request);
+    const checkpoints = { ...options, start, savedAtMs: performance.now(), onEvent };
     if (request.prompt.includes("outofmemory")) throw coded("OUT_OF_MEMORY", "no room for that");
     onEvent({ type: "stage", stage: "text_encode", seconds: 0.001 });
-    for (let step = 0; step < request.steps; step += 1) {
+    for (let step = start; step < request.steps; step += 1) {
+      this.#betweenSteps(step, checkpoints);
       await this.#pause(request.prompt);
       if (request.prompt.includes("losedevice") && step === 2) {
         throw coded("DEVICE_LOST", "the device fell off the bus");
       }
       onEvent(stepEvent(request, step, options.traceIndices));
     }
+    this.#betweenSteps(request.steps, checkpoints);
     onEvent({ type: "stage", stage: "denoise", seconds: (request.steps * stepMs) / 1000 });
     if (options.saveLatent !== null) writeFileSync(options.saveLatent, `latent ${request.seed}`);
     const size = await this.#decode(request, onEvent);
@@ -163,8 +171,26 @@ class EngineDouble implements NativeEngine {
     this.#onRelease?.();
   }
 
+  cut(): void {
+    this.#cut = true;
+  }
+
   async close(): Promise<void> {
     this.cancel();
+  }
+
+  /** Every step is a refresh point here, so a cut takes effect before the next one. */
+  #betweenSteps(step: number, checkpoints: Checkpoints): void {
+    const { checkpointFolder, checkpointPeriodSeconds, request, start, onEvent } = checkpoints;
+    const dueAtMs = checkpoints.savedAtMs + checkpointPeriodSeconds * 1000;
+    const due = this.#cut || performance.now() >= dueAtMs;
+    if (checkpointFolder !== null && step > start && due) {
+      const path = join(checkpointFolder, `checkpoint-${step}.safetensors`);
+      writeFileSync(path, `${step} ${request.seed}`);
+      checkpoints.savedAtMs = performance.now();
+      onEvent({ type: "checkpoint", step, path });
+    }
+    if (this.#cut) throw coded("INTERRUPTED", `the render was cut before step ${step}`);
   }
 
   async #decode(request: NativeRequest, onEvent: (event: NativeEvent) => void) {
@@ -193,6 +219,20 @@ class EngineDouble implements NativeEngine {
   #throwIfCancelled(prompt: string): void {
     if (this.#cancelled && !prompt.includes("deaf")) throw coded("CANCELLED", "cancelled");
   }
+}
+
+interface Checkpoints extends NativeRenderOptions {
+  readonly start: number;
+  savedAtMs: number;
+  readonly onEvent: (event: NativeEvent) => void;
+}
+
+function resumedStep(path: string, request: NativeRequest): number {
+  const [step, seed] = readFileSync(path, "utf8").split(" ");
+  if (seed !== `${request.seed}`) {
+    throw coded("INVALID_CHECKPOINT", `the checkpoint ${path} is not of this clip`);
+  }
+  return Number(step);
 }
 
 function stepEvent(request: NativeRequest, step: number, withIndices: boolean): NativeEvent {
