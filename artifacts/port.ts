@@ -32,15 +32,33 @@ export interface ArtifactStore {
   putFile(key: string, path: string): Promise<Artifact>;
   /**
    * The content in chunks of at most 256 KiB; NOT_FOUND on the first read when the key is absent.
+   * An error at the end says that what came is not what was stored.
    */
   get(key: string): AsyncIterable<Uint8Array>;
   head(key: string): Promise<ArtifactHead | undefined>;
-  /** Every artifact whose key begins with the prefix, in the order of the keys; "" = all. */
-  list(prefix: string): Promise<readonly ArtifactHead[]>;
+  /**
+   * Every artifact whose key begins with the prefix ("" = all), in no promised order and in bounded
+   * memory. What is stored or deleted meanwhile may or may not appear.
+   */
+  list(prefix: string): AsyncIterable<ArtifactHead>;
   /** Nothing happens when the key is absent. */
   delete(key: string): Promise<void>;
+  /**
+   * Removes what puts that never ended left behind and that is older than `ageMs`: hidden part
+   * files, unfinished uploads. Resolves to how many. A put that has been going on for longer fails.
+   */
+  sweepParts(ageMs: number): Promise<number>;
   /** Only of a store in a folder: the path at which the key lies or would lie. */
   localPath?(key: string): string;
+  /** Only of a store that serves HTTP: a URL at which anybody may read the key for a while. */
+  link?(key: string, options: LinkOptions): Promise<string>;
+}
+
+export interface LinkOptions {
+  /** How long the link is good for: 1 to 604,800 (a week). */
+  readonly seconds: number;
+  /** The name under which a browser saves it; without one it is shown where that is possible. */
+  readonly filename?: string;
 }
 
 // Short enough for every file system with the part file's extra characters (255 bytes a name), and

@@ -1,6 +1,7 @@
 // The coordinator's command line.
 
 import path from "node:path";
+import { absoluteLocation } from "../artifacts/location.js";
 import { type FlagTable, type FlagValues, parseFlags } from "../common/config.js";
 import { FarmError } from "../common/errors.js";
 import { defaultLogLevel, type LogLevel, logLevels } from "../common/log.js";
@@ -17,8 +18,8 @@ export const coordinatorFlags = {
   nats: { type: "string", value: "URL", help: "a NATS server to use instead of an own one" },
   artifacts: {
     type: "string",
-    value: "DIR",
-    help: "the artifact folder, shared with the workers [artifacts in the data folder]",
+    value: "DIR|S3",
+    help: "artifact store, shared with the workers: a folder or s3:// [artifacts in --data]",
   },
   pool: { type: "string", value: "NAME", default: "default", help: "the pool to lead" },
   "lease-seconds": {
@@ -44,7 +45,8 @@ export interface CoordinatorConfig {
   readonly http: string;
   /** Undefined = a server of its own. */
   readonly natsUrl: string | undefined;
-  readonly artifactsFolder: string;
+  /** A location for openStore. */
+  readonly artifacts: string;
   readonly pool: string;
   readonly leaseMs: number;
   readonly logLevel: LogLevel;
@@ -71,7 +73,7 @@ export function coordinatorConfig(
     listen: flags.listen,
     http: flags.http,
     natsUrl: flags.nats,
-    artifactsFolder: path.resolve(flags.artifacts ?? path.join(dataFolder, "artifacts")),
+    artifacts: absoluteLocation(flags.artifacts ?? path.join(dataFolder, "artifacts")),
     pool: flags.pool,
     leaseMs: flags["lease-seconds"] * 1000,
     logLevel: flags["log-level"],

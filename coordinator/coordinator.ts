@@ -1,7 +1,7 @@
 // The wiring of a coordinator: the only place where log, leader, store, services and pages meet.
 
 import path from "node:path";
-import { openFolderStore } from "../artifacts/folder.js";
+import { openStore } from "../artifacts/open.js";
 import { FarmError } from "../common/errors.js";
 import { lockFolder } from "../common/folder-lock.js";
 import { startHttp } from "../common/http.js";
@@ -44,7 +44,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   const { config, log, teardown } = options;
   const lock = await lockFolder(config.dataFolder);
   teardown.add("folder lock", () => lock.release());
-  const store = await openFolderStore(config.artifactsFolder);
+  const store = await openStore(config.artifacts);
   const { url, broken: natsBroken } = await natsOf(options);
   const connection = await connectNats(url, log);
   teardown.add("NATS connection", () => connection.close());

@@ -70,7 +70,7 @@ function removalsOf({ events, effects }: Turn): Removal[] {
 }
 
 async function remove(store: ArtifactStore, { prefix, except }: Removal): Promise<void> {
-  for (const { key } of await store.list(prefix)) {
+  for await (const { key } of store.list(prefix)) {
     if (except === "" || !key.startsWith(except)) await store.delete(key);
   }
 }

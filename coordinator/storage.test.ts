@@ -7,6 +7,7 @@ import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { openFolderStore } from "../artifacts/folder.js";
 import { silentLog } from "../common/log.js";
+import { keysOf } from "../test/support/artifact-keys.js";
 import { noTotals } from "../test/support/coordinator-core.js";
 import type { FarmEvent } from "./core/events.js";
 import { startJanitor } from "./janitor.js";
@@ -75,13 +76,13 @@ test("files of attempts that lost go, those of the published one stay", async (t
   tell({ events: [published] });
   const ref = { batch, clip: 1, attempt: 1 };
   tell({ effects: [{ type: "superseded", ref, report: "completed", discard: false }] });
-  await settle(async () => (await store.list("clips/")).length === 2);
-  assert.deepEqual(
-    (await store.list("clips/")).map(({ key }) => key),
-    [`clips/${batch}.000000/2/a`, `clips/${batch}.000001/1/a`],
-  );
+  await settle(async () => (await keysOf(store, "clips/")).length === 2);
+  assert.deepEqual(await keysOf(store, "clips/"), [
+    `clips/${batch}.000000/2/a`,
+    `clips/${batch}.000001/1/a`,
+  ]);
   tell({ effects: [{ type: "superseded", ref, report: "completed", discard: true }] });
-  await settle(async () => (await store.list("clips/")).length === 1);
+  await settle(async () => (await keysOf(store, "clips/")).length === 1);
   await janitor.stop();
 });
 

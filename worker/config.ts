@@ -1,6 +1,7 @@
 // The worker's command line.
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { absoluteLocation } from "../artifacts/location.js";
 import { type FlagTable, type FlagValues, parseFlags } from "../common/config.js";
 import { FarmError } from "../common/errors.js";
 import { defaultLogLevel, logLevels } from "../common/log.js";
@@ -28,8 +29,8 @@ export const workerFlags = {
   dtype: { type: "choice", choices: ["fp32", "bf16"], default: "fp32", help: "of the engine" },
   artifacts: {
     type: "string",
-    value: "DIR",
-    help: "the coordinator's artifact folder [artifacts in the default data folder]",
+    value: "DIR|S3",
+    help: "the coordinator's artifact store [artifacts in the default data folder]",
   },
   http: { type: "address", default: "127.0.0.1:0", help: "where to serve /metrics" },
   id: { type: "string", value: "NAME", help: "unique in the farm [host name and data folder]" },
@@ -56,7 +57,8 @@ export interface WorkerConfig {
   readonly devices: readonly string[];
   readonly threads: number;
   readonly dtype: Dtype;
-  readonly artifactsFolder: string;
+  /** A location for openStore. */
+  readonly artifacts: string;
   readonly http: string;
   /** Undefined = made from host name and data folder. */
   readonly id: string | undefined;
@@ -88,7 +90,7 @@ export function workerConfig(
     devices: devicesOf(flags),
     threads: flags.threads,
     dtype: flags.dtype,
-    artifactsFolder: flags.artifacts ?? join(defaultDataFolder(env), "artifacts"),
+    artifacts: absoluteLocation(flags.artifacts ?? join(defaultDataFolder(env), "artifacts")),
     http: flags.http,
     id: flags.id,
     graceMs: flags["grace-seconds"] * 1000,

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { openFolderStore } from "../artifacts/folder.js";
+import { openStore } from "../artifacts/open.js";
 import { FarmError } from "../common/errors.js";
 import { lockFolder } from "../common/folder-lock.js";
 import { type HttpRoutes, startHttp, textAnswer } from "../common/http.js";
@@ -41,7 +41,7 @@ export async function startWorker(options: WorkerOptions): Promise<Serving> {
   teardown.add("lock", () => lock.release());
   const attemptsFolder = join(lock.folder, "attempts");
   await rm(attemptsFolder, { recursive: true, force: true }); // what a killed worker left
-  const store = await openFolderStore(config.artifactsFolder);
+  const store = await openStore(config.artifacts);
   const models = await readCatalog(config.modelFolders, config.dtype);
   const metrics = new WorkerMetrics();
   const agent = new Agent({
