@@ -20,7 +20,7 @@ import type {
 import { Attempt } from "./attempt.js";
 import type { FromEngine, ModelRef } from "./engine-messages.js";
 import type { WorkerMetrics } from "./metrics.js";
-import type { DeviceStatus, Supervisor } from "./supervisor.js";
+import type { Supervisor } from "./supervisor.js";
 
 /** What the agent needs of the link. */
 export interface AgentLink {
@@ -49,7 +49,7 @@ type Report =
 export class Agent {
   readonly #options: AgentOptions;
   readonly #supervisors = new Map<string, Supervisor>();
-  readonly #told = new Map<string, DeviceStatus>();
+  readonly #told = new Map<string, string>();
   readonly #attempts = new Map<string, Attempt>();
   /** The last report of each device: heard for certain only when it is given another lease. */
   readonly #unacknowledged = new Map<string, Report>();
@@ -64,7 +64,7 @@ export class Agent {
   /** Adds the supervisor of a device, before the link starts. */
   addDevice(supervisor: Supervisor): void {
     this.#supervisors.set(supervisor.settings.device, supervisor);
-    this.#told.set(supervisor.settings.device, supervisor.status);
+    this.#told.set(supervisor.settings.device, newsOf(supervisor));
   }
 
   attach(link: AgentLink): void {
@@ -74,7 +74,7 @@ export class Agent {
   hello(): Hello {
     const reports = [...this.#unacknowledged.values()];
     for (const [device, supervisor] of this.#supervisors) {
-      this.#told.set(device, supervisor.status);
+      this.#told.set(device, newsOf(supervisor));
     }
     return {
       workerId: this.#options.workerId,
@@ -84,6 +84,8 @@ export class Agent {
       held: [...this.#attempts.values()].map(({ ref }) => ref),
       completed: reports.flatMap((report) => (report.$case === "completed" ? [report.value] : [])),
       failed: reports.flatMap((report) => (report.$case === "failed" ? [report.value] : [])),
+      checkpoints: [],
+      draining: this.#draining,
     };
   }
 
@@ -91,6 +93,7 @@ export class Agent {
     return {
       attempts: [...this.#attempts.values()].map((attempt) => attempt.progress()),
       idleDevices: [...this.#supervisors.keys()].filter((device) => this.#isFree(device)),
+      draining: this.#draining,
     };
   }
 
@@ -120,8 +123,8 @@ export class Agent {
   onDeviceChange(device: string): void {
     const supervisor = this.#supervisors.get(device);
     if (supervisor === undefined) return;
-    if (this.#told.get(device) !== supervisor.status) {
-      this.#told.set(device, supervisor.status);
+    if (this.#told.get(device) !== newsOf(supervisor)) {
+      this.#told.set(device, newsOf(supervisor));
       const value = { device: deviceMessage(supervisor) };
       this.#link?.send({ $case: "deviceChanged", value });
     }
@@ -198,18 +201,24 @@ function failedReport(attempt: AttemptRef, { code, message }: FarmError) {
   return { $case: "failed" as const, value: { attempt, failure, childDead: true } };
 }
 
+/** What of a device changes, as one text to compare. */
+function newsOf({ status, loadedModel }: Supervisor): string {
+  return `${status} ${loadedModel}`;
+}
+
 const deviceStates = {
   starting: "DEVICE_STATE_STARTING",
   ready: "DEVICE_STATE_READY",
   failed: "DEVICE_STATE_FAILED",
 } as const;
 
-function deviceMessage({ settings, info, status }: Supervisor): Device {
+function deviceMessage({ settings, info, status, loadedModel }: Supervisor): Device {
   return {
     name: settings.device,
     kind: info?.kind ?? "",
     memoryBytes: BigInt(info?.memoryBytes ?? 0),
     dtype: settings.dtype,
     state: deviceStates[status],
+    loadedModel,
   };
 }

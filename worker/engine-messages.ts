@@ -103,6 +103,8 @@ export interface FailedMessage {
 /** From the engine process. */
 export type FromEngine =
   | { readonly type: "opened"; readonly info: EngineInfo; readonly versions: ProgramVersions }
+  /** Whose weights it holds now; "" = none, since others are about to be loaded. */
+  | { readonly type: "model"; readonly name: string }
   | { readonly type: "stage"; readonly stage: EngineStage }
   | { readonly type: "stage_ended"; readonly stage: EngineStage; readonly seconds: number }
   | StepsMessage

@@ -62,10 +62,12 @@ class EngineProcess {
   async #load(model: ModelRef): Promise<Engine> {
     if (this.#engine !== undefined && this.#model?.path === model.path) return this.#engine;
     emit({ type: "stage", stage: "load" });
+    emit({ type: "model", name: "" });
     await this.#engine?.close();
     this.#engine = undefined;
     this.#engine = await Engine.create({ ...this.#settings, model: model.path });
     this.#model = model;
+    emit({ type: "model", name: model.name });
     const seconds = this.#engine.info.loadSeconds;
     emit({ type: "stage_ended", stage: "load", seconds });
     return this.#engine;

@@ -62,6 +62,7 @@ export class Supervisor {
   readonly #log: Log;
   #child: EngineChild | undefined;
   #status: DeviceStatus = "starting";
+  #loadedModel = "";
   #info: EngineInfo | undefined;
   #versions: ProgramVersions | undefined;
   #clip: Clip | undefined;
@@ -101,6 +102,11 @@ export class Supervisor {
 
   get versions(): ProgramVersions | undefined {
     return this.#versions;
+  }
+
+  /** Name of the model whose weights the process holds now; "" = none. */
+  get loadedModel(): string {
+    return this.#loadedModel;
   }
 
   /** Why the device is failed. */
@@ -168,6 +174,10 @@ export class Supervisor {
         this.#log.info({ kind: message.info.kind, notes: message.info.notes }, "engine ready");
         this.#become("ready");
         break;
+      case "model":
+        this.#loadedModel = message.name;
+        if (this.#status === "ready") this.#options.onChange(); // else "opened" follows
+        break;
       case "done":
         this.#deaths = 0;
         this.#endClip((clip) => clip.resolve(message.output));
@@ -194,6 +204,7 @@ export class Supervisor {
   #onExit(how: string): void {
     this.#clearTimer();
     this.#child = undefined;
+    this.#loadedModel = "";
     const opened = this.#status === "ready";
     const error = this.#ending ?? this.#crash(how);
     this.#ending = undefined;

@@ -198,5 +198,8 @@ export function testLease(
     spec: { ...smallSpec, ...spec },
     artifactPrefix: artifactPrefix(clip, attempt),
     planDigest: "",
+    segment: 0,
+    preview: false,
+    resume: undefined,
   };
 }
