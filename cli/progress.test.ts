@@ -33,6 +33,12 @@ const emptyBatch: Batch = {
   cacheBytes: 0n,
   peakBytes: 0n,
   warnings: [],
+  preview: undefined,
+  deadline: undefined,
+  clipsSkipped: 0,
+  clipsAwaitingApproval: 0,
+  paused: false,
+  late: false,
 };
 
 const running = { index: 0, state: "CLIP_STATE_RUNNING", steps: 30, worker: "w", device: "cpu" };

@@ -60,8 +60,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   const prompts = createPromptStore(store);
   const shared = { farm: leader, prompts, stopping: stopping.signal };
   const uploadFolder = path.join(config.dataFolder, "uploads");
+  let grpc = "";
+  const identity = { pool: config.pool, leader: () => grpc };
   const rpc = await startRpcServer(config.listen, (server) => {
-    const farmOptions = { ...shared, store, plan: options.plan, uploadFolder };
+    const farmOptions = { ...shared, ...identity, store, plan: options.plan, uploadFolder };
     server.addService(RenderFarmService, renderFarmService(farmOptions));
     server.addService(
       WorkerLinkService,
@@ -70,6 +72,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
     const health = addStandardServices(server);
     stopping.signal.addEventListener("abort", () => health.stop());
   });
+  grpc = rpc.address;
   teardown.add("gRPC", () => {
     stopping.abort(new FarmError("UNAVAILABLE", "the coordinator is stopping; try again later"));
     return rpc.stop(rpcGraceMs);

@@ -70,7 +70,7 @@ function countTurn(metrics: CoordinatorMetrics, { events, effects }: Turn): void
   for (const event of events) countEvent(event, count);
   for (const effect of effects) {
     if (effect.type === "superseded") count("superseded", effect.report);
-    else if (effect.reason === "cancelled") count("cancelled", "none");
+    if (effect.type === "stop_attempt" && effect.reason === "cancelled") count("cancelled", "none");
   }
 }
 

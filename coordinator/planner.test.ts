@@ -27,7 +27,17 @@ test("the engine plans a submission from config texts, and toca saves FLOPs", ()
   assert.ok(toca.flops > 0 && toca.flops < none.flops);
   assert.equal(none.flops, none.flopsNone);
   assert.notEqual(toca.digest, none.digest);
-  assert.ok(Object.keys(toca).length === 6, "the steps stay out of the log");
+  assert.ok(Object.keys(toca).length === 7, "the steps stay out of the log");
+});
+
+test("the log learns from where a render can be resumed", () => {
+  const of = (name: string) =>
+    planWithEngine(model, { ...testSpec, steps: 30, policy: { name, options: {} } }, "fp32");
+  assert.deepEqual(of("toca").refreshPoints, [1, 2, 6, 12, 18, 24]);
+  assert.deepEqual(
+    of("none").refreshPoints,
+    Array.from({ length: 29 }, (_, step) => step + 1),
+  );
 });
 
 test("a bound that is broken is named", () => {

@@ -4,7 +4,10 @@
 import { makePlan } from "../engine/plan.js";
 import type { Planner } from "./ports.js";
 
-/** The engine's plan, without the steps, which the log has no use for. */
+/**
+ * The engine's plan, of whose steps the log only needs to know where an attempt can be cut. The
+ * beginning is no such place: every attempt can begin there.
+ */
 export const planWithEngine: Planner = (model, spec, dtype) => {
   const configs = {
     transformer: model.transformerConfig,
@@ -15,5 +18,8 @@ export const planWithEngine: Planner = (model, spec, dtype) => {
   const request = { frames, height, width, fps, steps, guidance, policy };
   const plan = makePlan(configs, request, dtype === "bf16" ? "bf16" : "fp32");
   const { flops, flopsNone, cacheBytes, peakBytes, digest, warnings } = plan;
-  return { flops, flopsNone, cacheBytes, peakBytes, digest, warnings };
+  const refreshPoints = plan.steps
+    .filter(({ step, refreshPoint }) => refreshPoint && step > 0)
+    .map(({ step }) => step);
+  return { flops, flopsNone, cacheBytes, peakBytes, digest, warnings, refreshPoints };
 };

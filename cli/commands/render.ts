@@ -210,6 +210,8 @@ async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {
       prompts: [...prompts],
       tenant: "",
       priority: 2,
+      preview: undefined,
+      deadline: undefined,
     });
     const files: FetchOptions = {
       folder: options.output,

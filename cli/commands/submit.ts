@@ -61,7 +61,16 @@ async function submit(options: SubmitOptions, signal: AbortSignal): Promise<void
     const { name, tenant, priority } = options;
     const idempotencyKey = options.key ?? randomUUID();
     const batch = await client.submit(
-      { idempotencyKey, name, spec, prompts: [...prompts], tenant, priority },
+      {
+        idempotencyKey,
+        name,
+        spec,
+        prompts: [...prompts],
+        tenant,
+        priority,
+        preview: undefined,
+        deadline: undefined,
+      },
       signal,
     );
     if (options.watch) {

@@ -2,9 +2,11 @@
 // bound is cut off with the reason.
 
 import { FarmError } from "../../common/errors.js";
-import { artifactPrefix, clipId } from "../../common/ids.js";
+import { artifactPrefix, checkpointKey, clipId } from "../../common/ids.js";
 import type {
   AttemptProgress,
+  CanaryResult,
+  Checkpoint,
   Completed,
   ConnectRequest,
   Device,
@@ -22,10 +24,13 @@ const bounds = {
   attempts: 1_024,
   artifacts: 16,
   configCharacters: 1024 * 1024,
+  // The latent of the longest clip in fp32, with room.
+  checkpointBytes: 1024 * 1024 * 1024,
 } as const;
 
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const devicePattern = /^(cpu|cuda:\d{1,3})$/;
+const sha256Pattern = /^[0-9a-f]{64}$/;
 const textCharactersMax = 300;
 
 const conditions = {
@@ -67,15 +72,20 @@ export function fromMessage(
 ): Command | undefined {
   switch (message?.$case) {
     case "progress": {
-      const { attempts, idleDevices } = message.value;
+      const { attempts, idleDevices, draining } = message.value;
       atMost("attempts", attempts, bounds.attempts);
       atMost("idle_devices", idleDevices, bounds.devices);
-      return { type: "progress", worker, attempts: attempts.map(fromProgress), idleDevices };
+      const reports = attempts.map(fromProgress);
+      return { type: "progress", worker, attempts: reports, idleDevices, draining };
     }
+    case "checkpoint":
+      return fromCheckpoint(worker, message.value);
     case "completed":
       return fromCompleted(worker, message.value);
     case "failed":
       return fromFailed(worker, message.value);
+    case "canaryResult":
+      return fromCanaryResult(worker, message.value);
     case "deviceChanged":
       if (!message.value.device) throw invalid("DeviceChanged names no device");
       return { type: "device", worker, device: fromDevice(message.value.device) };
@@ -95,7 +105,7 @@ export function fromCompleted(worker: string, message: Completed): Command {
     if (!key.startsWith(prefix) || key.length > textCharactersMax) {
       throw invalid(`artifact "${key.slice(0, 100)}" does not lie under ${prefix}`);
     }
-    if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalid(`artifact ${key} has no SHA-256`);
+    if (!sha256Pattern.test(sha256)) throw invalid(`artifact ${key} has no SHA-256`);
     return { key, sha256, sizeBytes: Number(sizeBytes) };
   });
   if (artifacts.length === 0) throw invalid(`the completion of ${prefix} has no artifact`);
@@ -106,6 +116,40 @@ export function fromFailed(worker: string, message: Failed): Command {
   const ref = fromRefMessage(message.attempt);
   const failure = fromFailureMessage(message.failure);
   return { type: "failed", worker, ref, failure, childDead: message.childDead };
+}
+
+/** It lies where the attempt's checkpoint of that step belongs; anything else is none. */
+export function fromCheckpoint(worker: string, message: Checkpoint): Command {
+  const ref = fromRefMessage(message.attempt);
+  const { step, artifact } = message;
+  const key = checkpointKey(clipId(ref.batch, ref.clip), ref.attempt, step);
+  if (step < 1 || artifact?.key !== key) {
+    throw invalid(`a checkpoint lies at "${artifact?.key.slice(0, 100) ?? ""}" instead of ${key}`);
+  }
+  if (!sha256Pattern.test(artifact.sha256)) throw invalid(`checkpoint ${key} has no SHA-256`);
+  const sizeBytes = Number(artifact.sizeBytes);
+  if (sizeBytes < 1 || sizeBytes > bounds.checkpointBytes) {
+    throw invalid(
+      `checkpoint ${key} has ${sizeBytes} bytes, 1 to ${bounds.checkpointBytes} may be`,
+    );
+  }
+  const checkpoint = {
+    step,
+    artifact: { key, sha256: artifact.sha256, sizeBytes },
+    totals: fromTotalsMessage(message.totals),
+  };
+  return { type: "checkpoint", worker, ref, checkpoint };
+}
+
+/** A canary without a digest has failed, whether it says so or not. */
+function fromCanaryResult(worker: string, message: CanaryResult): Command {
+  const { id, device, sha256 } = message;
+  checkDevice(device);
+  if (id.length > textCharactersMax) throw invalid(`a canary's id has ${id.length} characters`);
+  if (sha256 !== "" && !sha256Pattern.test(sha256)) throw invalid(`canary ${id} has no SHA-256`);
+  const failed = sha256 === "" || message.failure !== undefined;
+  const failure = failed ? fromFailureMessage(message.failure) : null;
+  return { type: "canary_result", worker, device, id, sha256: failed ? "" : sha256, failure };
 }
 
 function fromProgress(progress: AttemptProgress): AttemptReport {
@@ -121,9 +165,7 @@ function fromProgress(progress: AttemptProgress): AttemptReport {
 
 function fromDevice(device: Device): DeviceInfo {
   const { name, kind, memoryBytes, dtype, state } = device;
-  if (!devicePattern.test(name)) {
-    throw invalid(`device "${name.slice(0, 40)}" is none; cpu and cuda:N exist`);
-  }
+  checkDevice(name);
   if (kind.length > textCharactersMax) {
     throw invalid(`the kind of ${name} has ${kind.length} characters`);
   }
@@ -131,6 +173,11 @@ function fromDevice(device: Device): DeviceInfo {
     ? conditions[state as keyof typeof conditions] // one of its keys, as was just asked
     : "failed";
   return { name, kind, memoryBytes: Number(memoryBytes), dtype, condition };
+}
+
+function checkDevice(name: string): void {
+  if (devicePattern.test(name)) return;
+  throw invalid(`device "${name.slice(0, 40)}" is none; cpu and cuda:N exist`);
 }
 
 function fromModel(model: Model): ModelInfo {

@@ -46,13 +46,17 @@ export async function downloadArtifact(
   store: ArtifactStore,
   send: Send<DownloadArtifactResponse>,
 ): Promise<void> {
-  if (!(await farm.query(({ state }) => isPublished(state.batches, key)))) {
-    throw new FarmError(
-      "NOT_FOUND",
-      `"${key.slice(0, 100)}" is no file of a published clip; show lists those`,
-    );
-  }
+  await checkPublished(farm, key);
   for await (const chunk of store.get(key)) await send({ chunk: Buffer.from(chunk) });
+}
+
+/** Throws NOT_FOUND unless the key is one of a published clip. */
+export async function checkPublished(farm: FarmPort, key: string): Promise<void> {
+  if (await farm.query(({ state }) => isPublished(state.batches, key))) return;
+  throw new FarmError(
+    "NOT_FOUND",
+    `"${key.slice(0, 100)}" is no file of a published clip; show lists those`,
+  );
 }
 
 async function receive(chunks: AsyncIterable<UploadBlobRequest>, file: string): Promise<string> {

@@ -17,15 +17,9 @@ import type {
 } from "../../proto/gen/tocafarm/v1/render.js";
 import type { AttemptRef as AttemptRefMessage } from "../../proto/gen/tocafarm/v1/worker.js";
 import type { Artifact, AttemptRef, Failure, RenderSpec, RenderTotals } from "../core/events.js";
+import type { Farm } from "../core/farm.js";
 import { conditionOf, type Liveness, type WorkerMemory } from "../core/liveness.js";
-import {
-  type Batch,
-  batchPhaseOf,
-  clipKey,
-  clipsCancelled,
-  phaseOf,
-  type State,
-} from "../core/state.js";
+import { type Batch, batchPhaseOf, clipKey, clipsCancelled, phaseOf } from "../core/state.js";
 
 const failureCharactersMax = 1_000;
 const seedModulus = 2n ** 64n;
@@ -36,6 +30,8 @@ const batchStates = {
   succeeded: "BATCH_STATE_SUCCEEDED",
   failed: "BATCH_STATE_FAILED",
   cancelled: "BATCH_STATE_CANCELLED",
+  paused: "BATCH_STATE_PAUSED",
+  awaiting_approval: "BATCH_STATE_AWAITING_APPROVAL",
 } as const;
 
 const clipStates = {
@@ -46,6 +42,9 @@ const clipStates = {
   published: "CLIP_STATE_PUBLISHED",
   failed: "CLIP_STATE_FAILED",
   cancelled: "CLIP_STATE_CANCELLED",
+  awaiting_approval: "CLIP_STATE_AWAITING_APPROVAL",
+  skipped: "CLIP_STATE_SKIPPED",
+  rejected: "CLIP_STATE_REJECTED",
 } as const;
 
 const traceDetails = {
@@ -73,6 +72,12 @@ export function toBatchMessage(batch: Batch): BatchMessage {
     cacheBytes: BigInt(batch.plan.cacheBytes),
     peakBytes: BigInt(batch.plan.peakBytes),
     warnings: [...batch.plan.warnings],
+    preview: undefined,
+    deadline: undefined,
+    clipsSkipped: 0,
+    clipsAwaitingApproval: 0,
+    paused: false,
+    late: false,
   };
 }
 
@@ -104,16 +109,21 @@ export function toClipMessage(
     seconds: publication?.seconds ?? 0,
     artifacts: (publication?.artifacts ?? []).map(toArtifactMessage),
     failure: clip?.failure ? { ...clip.failure } : undefined,
+    previewArtifacts: [],
+    segment: 0,
+    segments: 1,
+    checkpointStep: 0,
   };
 }
 
-export function toWorkerMessage(worker: WorkerMemory, state: State): WorkerMessage {
+export function toWorkerMessage(worker: WorkerMemory, { state }: Farm): WorkerMessage {
   const leases = [...state.leases.values()].filter((lease) => lease.worker === worker.id);
   return {
     id: worker.id,
     version: worker.version,
     connected: worker.connected,
     connectedAt: new Date(worker.connectedAt),
+    draining: false,
     devices: [...worker.devices.values()].map((device) => {
       const lease = leases.find((candidate) => candidate.device === device.info.name);
       return {

@@ -61,9 +61,12 @@ export async function prepareSubmission(
     spec,
     weightsDigest: model.weightsDigest,
     clips: request.prompts.length,
+    segments: 1, // clips that are longer than one pass come with their conditioning
     promptsKey: stored.key,
     promptsSha256: stored.sha256,
     plan,
+    preview: null,
+    deadlineAt: null,
     idempotencyKey: shortText("idempotency_key", request.idempotencyKey),
     bodySha256,
   };

@@ -4,7 +4,6 @@
 
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { asFarmError, FarmError } from "../../common/errors.js";
-import { artifactPrefix, clipId } from "../../common/ids.js";
 import type { Log } from "../../common/log.js";
 import { duplexStream } from "../../common/rpc.js";
 import type {
@@ -13,11 +12,18 @@ import type {
   Hello,
   WorkerLinkServer,
 } from "../../proto/gen/tocafarm/v1/worker.js";
-import type { LeaseGranted } from "../core/events.js";
+import type { Effect } from "../core/commands.js";
 import type { FarmPort, PromptStore, Turn } from "../ports.js";
 import { AgentConnection, type AgentMessage } from "./agent-connection.js";
-import { fromCompleted, fromFailed, fromHello, fromMessage } from "./agent-messages.js";
-import { seedOf, toRefMessage, toSpecMessage } from "./convert.js";
+import {
+  fromCheckpoint,
+  fromCompleted,
+  fromFailed,
+  fromHello,
+  fromMessage,
+} from "./agent-messages.js";
+import { toRefMessage } from "./convert.js";
+import { leaseMessage } from "./lease-message.js";
 
 /** Agents report at least this often, so that a lease outlives four reports that were lost. */
 const progressSeconds = 2;
@@ -89,10 +95,15 @@ async function firstHello(reader: AsyncIterator<ConnectRequest>, end: AbortSigna
   throw new FarmError("INVALID_ARGUMENT", "an agent's first message is Hello");
 }
 
-/** Reports that the agent made while it was cut off, or that may not have been heard. */
+/**
+ * Reports that the agent made while it was cut off, or that may not have been heard. Checkpoints
+ * go first: one of an attempt that was handed back is where the next one begins.
+ */
 async function repeatReports(hello: Hello, farm: FarmPort): Promise<void> {
-  for (const report of hello.completed) await farm.command(fromCompleted(hello.workerId, report));
-  for (const report of hello.failed) await farm.command(fromFailed(hello.workerId, report));
+  const { workerId, checkpoints, completed, failed } = hello;
+  for (const report of checkpoints) await farm.command(fromCheckpoint(workerId, report));
+  for (const report of completed) await farm.command(fromCompleted(workerId, report));
+  for (const report of failed) await farm.command(fromFailed(workerId, report));
 }
 
 /**
@@ -151,42 +162,26 @@ function deliver(
     agents.get(event.worker)?.send(leaseMessage(event, options));
   }
   for (const effect of turn.effects) {
-    if (effect.type !== "stop_attempt") continue;
-    const { worker, ref, reason } = effect;
-    agents.get(worker)?.send({ $case: "cancel", value: { attempt: toRefMessage(ref), reason } });
+    if (effect.type === "superseded") continue;
+    agents.get(effect.worker)?.send(orderMessage(effect));
   }
 }
 
-/** A lease whose prompt cannot be read fails here, as it would at the worker. */
-async function leaseMessage(
-  { batch: id, clip, attempt, worker, device }: LeaseGranted,
-  { farm, prompts, log }: WorkerLinkOptions,
-): Promise<AgentMessage | undefined> {
-  const ref = { batch: id, clip, attempt };
-  try {
-    const batch = await farm.query(({ state }) => state.batches.get(id));
-    if (!batch) return undefined; // ended meanwhile, and forgotten
-    const texts = await prompts.load(batch.promptsKey);
-    const clipName = clipId(id, clip);
-    const value = {
-      attempt: toRefMessage(ref),
-      device,
-      batchId: id,
-      clipId: clipName,
-      clipIndex: clip,
-      prompt: texts[clip] ?? "",
-      seed: seedOf(batch.spec, clip),
-      spec: toSpecMessage(batch.spec),
-      artifactPrefix: artifactPrefix(clipName, attempt),
-      planDigest: batch.plan.digest,
-    };
-    return { $case: "lease", value };
-  } catch (thrown) {
-    const { code, message } = asFarmError(thrown);
-    log.error({ batch: id, clip, code, reason: message }, "a lease could not be sent");
-    const failure = { code, message };
-    const command = { type: "failed", worker, ref, failure, childDead: true } as const;
-    void farm.command(command).catch(() => {}); // a leader that has stopped replays the lease
-    return undefined;
+type Order = Exclude<Effect, { readonly type: "superseded" }>;
+
+function orderMessage(order: Order): AgentMessage {
+  switch (order.type) {
+    case "stop_attempt": {
+      const { ref, reason } = order;
+      return { $case: "cancel", value: { attempt: toRefMessage(ref), reason } };
+    }
+    case "cut_attempt": {
+      const { ref, reason } = order;
+      return { $case: "cut", value: { attempt: toRefMessage(ref), reason } };
+    }
+    case "try_device": {
+      const { id, device, model } = order;
+      return { $case: "canary", value: { id, device, model } };
+    }
   }
 }

@@ -69,12 +69,12 @@ test("the log refuses a writer that was overtaken, and replays what it acknowled
   t.after(() => connection.close());
   const log = await openEventLog(connection, "test");
   const event = (term: number) => ({ type: "LeaderStarted", at: term, term }) as const;
-  assert.equal(await log.replay(() => assert.fail("an empty log has no turn")), 0);
+  assert.equal(await log.replay(0, () => assert.fail("an empty log has no turn")), 0);
   assert.equal(await log.append([event(1), event(2)], 0), 1);
   assert.equal(await log.append([event(3)], 1), 2);
   const other = await openEventLog(connection, "test");
   const seen: number[] = [];
-  const last = await other.replay((events, sequence) => seen.push(sequence, events.length));
+  const last = await other.replay(0, (events, sequence) => seen.push(sequence, events.length));
   assert.deepEqual([last, ...seen], [2, 1, 2, 2, 1]);
   assert.equal(await other.append([event(4)], 2), 3);
   await assert.rejects(log.append([event(5)], 2), {

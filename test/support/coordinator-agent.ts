@@ -24,6 +24,8 @@ export class TestAgent {
   readonly leases: Lease[] = [];
   readonly cancels: CancelAttempt[] = [];
   welcomed = false;
+  /** Whether its reports of progress say that it is about to stop. */
+  draining = false;
   /** Why the connection ended. */
   end: FarmError | undefined;
   readonly #client: WorkerLinkClient;
@@ -53,7 +55,8 @@ export class TestAgent {
       steps: 10,
       totals: undefined,
     }));
-    this.say({ $case: "progress", value: { attempts, idleDevices: [...idleDevices] } });
+    const value = { attempts, idleDevices: [...idleDevices], draining: this.draining };
+    this.say({ $case: "progress", value });
   }
 
   /** Asks for work and resolves to the lease that comes. */
@@ -105,6 +108,7 @@ export function testHelloMessage(workerId: string): Hello {
         memoryBytes: 8_000_000_000n,
         dtype: "fp32",
         state: "DEVICE_STATE_READY",
+        loadedModel: "",
       },
     ],
     models: [
@@ -119,5 +123,7 @@ export function testHelloMessage(workerId: string): Hello {
     held: [],
     completed: [],
     failed: [],
+    checkpoints: [],
+    draining: false,
   };
 }

@@ -18,6 +18,7 @@ const plan: Planner = (_model, { steps, frames, height, width }) => {
     peakBytes: frames * height * width * 12,
     digest: "0".repeat(64),
     warnings: [],
+    refreshPoints: Array.from({ length: steps - 1 }, (_, step) => step + 1),
   };
 };
 

@@ -124,6 +124,8 @@ export function submissionOf(prompts: readonly string[]): SubmitBatchRequest {
     prompts: [...prompts],
     tenant: "",
     priority: undefined,
+    preview: undefined,
+    deadline: undefined,
   };
 }
 

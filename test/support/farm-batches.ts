@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { BatchWithClips, FarmClient } from "../../cli/farm-client.js";
-import type { Clip } from "../../proto/gen/tocafarm/v1/farm.js";
+import { type Clip, SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { eventually } from "./worker-process.js";
 
@@ -42,8 +42,10 @@ export async function submit(
   changes: Partial<RenderSpec> = {},
 ): Promise<string> {
   const spec = { ...demoSpec, ...changes };
-  const head = { idempotencyKey: "", name: "test", tenant: "", priority: undefined };
-  const batch = await client.submit({ ...head, spec, prompts: [...prompts] });
+  const batch = await client.submit({
+    ...SubmitBatchRequest.fromPartial({ name: "test", prompts: [...prompts] }),
+    spec,
+  });
   return batch.id;
 }
 
