@@ -96,6 +96,29 @@ export interface FarmPort {
   now(): number;
 }
 
+/**
+ * What one reading of the log grows into: a standby, which follows the log and answers reads, and
+ * perhaps the leader, until it is overtaken. Then it is over, and the log is read anew.
+ */
+export interface Life extends FarmPort {
+  /** Otherwise every command throws UNAVAILABLE, and reads see no liveness. */
+  readonly leads: boolean;
+  /** The place in the log that reads see. */
+  readonly sequence: number;
+  /** Aborts at its end, with what callers are told as the reason. */
+  readonly over: AbortSignal;
+  /** Resolves once reads see the log up to `sequence`. Throws the signal's reason. */
+  reached(sequence: number, signal: AbortSignal): Promise<void>;
+}
+
+/** One coordinator of a pool, which may have others. */
+export interface ReplicaPort {
+  /** Null while the log is read. */
+  readonly life: Life | null;
+  /** Who leads, as far as is known here; null = nobody does, or nobody is ready to. */
+  readonly leader: LeaderInfo | null;
+}
+
 /** What the plan says of one clip. Throws INVALID_ARGUMENT with the bound that is broken. */
 export type Planner = (model: ModelInfo, spec: RenderSpec, dtype: string) => PlanFigures;
 
