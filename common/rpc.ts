@@ -60,9 +60,28 @@ type ClientConstructor<C> = new (
   options: ChannelOptions,
 ) => C;
 
+export interface ChannelSettings {
+  /**
+   * A peer that does not answer a ping for this long is gone: one whose process stands still, too,
+   * since its kernel does not answer pings. Without it, 30 s.
+   */
+  readonly silenceMsMax?: number;
+}
+
 /** A client of a generated service at HOST:PORT. It connects by itself; `close()` it when done. */
-export function createClient<C>(Constructor: ClientConstructor<C>, address: string): C {
-  return new Constructor(address, credentials.createInsecure(), channelOptions);
+export function createClient<C>(
+  Constructor: ClientConstructor<C>,
+  address: string,
+  { silenceMsMax }: ChannelSettings = {},
+): C {
+  const pings: ChannelOptions =
+    silenceMsMax === undefined
+      ? {}
+      : {
+          "grpc.keepalive_time_ms": Math.floor(silenceMsMax / 2),
+          "grpc.keepalive_timeout_ms": Math.ceil(silenceMsMax / 2),
+        };
+  return new Constructor(address, credentials.createInsecure(), { ...channelOptions, ...pings });
 }
 
 export interface CallSettings {

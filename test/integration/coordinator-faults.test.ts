@@ -106,6 +106,18 @@ test("a second agent of the same name replaces the first", async (t) => {
   assert.ok(second.welcomed);
 });
 
+test("an agent notices within seconds that its coordinator stands still", async (t) => {
+  const coordinator = await CoordinatorProcess.start(t, temporaryFolder(t));
+  const agent = new TestAgent(coordinator.grpc, "w1", {}, { silenceMsMax: 500 });
+  t.after(() => agent.close());
+  await eventually(() => agent.welcomed || undefined);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.equal(agent.end, undefined, "one that is only quiet answers pings");
+  coordinator.child.kill("SIGSTOP");
+  const end = await eventually(() => agent.end, 5_000);
+  assert.equal(end.code, "UNAVAILABLE");
+});
+
 test("when its nats-server dies, the coordinator stops instead of guessing", async (t) => {
   const data = temporaryFolder(t);
   const coordinator = await CoordinatorProcess.start(t, data, ["--log-level", "silent"]);

@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import type { FarmError } from "../../common/errors.js";
-import { createClient, toFarmError } from "../../common/rpc.js";
+import { type ChannelSettings, createClient, toFarmError } from "../../common/rpc.js";
 import type { Artifact } from "../../proto/gen/tocafarm/v1/render.js";
 import {
   type AttemptRef,
@@ -31,9 +31,14 @@ export class TestAgent {
   readonly #client: WorkerLinkClient;
   readonly #call: ClientDuplexStream<ConnectRequest, ConnectResponse>;
 
-  constructor(address: string, id: string, hello: Partial<Hello> = {}) {
+  constructor(
+    address: string,
+    id: string,
+    hello: Partial<Hello> = {},
+    settings: ChannelSettings = {},
+  ) {
     this.id = id;
-    this.#client = createClient(WorkerLinkClient, address);
+    this.#client = createClient(WorkerLinkClient, address, settings);
     this.#call = this.#client.connect();
     this.#call.on("data", (response: ConnectResponse) => this.#hear(response.message));
     this.#call.on("error", (error) => {
