@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,9 @@
 
 namespace engine {
 
+// Free texts of a .safetensors file, by key.
+using TensorMetadata = std::map<std::string, std::string>;
+
 // One container file or a set of shards. Views stay valid as long as the object lives.
 class TensorFile {
  public:
@@ -20,6 +24,8 @@ class TensorFile {
   virtual std::vector<std::string> names() const = 0;
   // Empty when there is no such tensor.
   virtual ConstTensorView find(const std::string& name) const = 0;
+  // Empty where the container has none.
+  virtual const TensorMetadata& metadata() const = 0;
 };
 
 // Throw Error(kNotFound | kIo) or Error(kInvalidCheckpoint): file, what is wrong, where. Every
@@ -61,6 +67,7 @@ struct NamedTensor {
   std::string name;
   ConstTensorView tensor;
 };
-void write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors);
+void write_safetensors(const std::filesystem::path& file, const std::vector<NamedTensor>& tensors,
+                       const TensorMetadata& metadata = {});
 
 }  // namespace engine

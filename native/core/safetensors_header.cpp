@@ -107,11 +107,12 @@ SafetensorsEntry parse_entry(const std::string& name, const Json& fields, size_t
   return entry;
 }
 
-void check_metadata(const Json& metadata, const std::string& file) {
+TensorMetadata parse_metadata(const Json& metadata, const std::string& file) {
   const bool of_strings =
       metadata.is_object() && std::all_of(metadata.begin(), metadata.end(),
                                           [](const Json& value) { return value.is_string(); });
   if (!of_strings) fail(file, "__metadata__ is not an object of strings");
+  return metadata.get<TensorMetadata>();
 }
 
 // The data must be covered from end to end, each byte by one tensor.
@@ -133,8 +134,8 @@ void check_cover(const std::vector<SafetensorsEntry>& entries, size_t data_begin
 
 }  // namespace
 
-std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte> content,
-                                                      const std::string& file) {
+SafetensorsHeader read_safetensors_header(std::span<const std::byte> content,
+                                          const std::string& file) {
   if (content.size() < kLengthBytes) fail(file, "too short for a safetensors file");
   uint64_t header_bytes = 0;  // stored little-endian, as every machine is that we build for
   std::memcpy(&header_bytes, content.data(), kLengthBytes);
@@ -148,11 +149,12 @@ std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte>
   if (text.empty() || text.front() != '{') fail(file, "the header is not a JSON object");
   const Json header = parse_json(text, file + ": header");
   const size_t data_begin = kLengthBytes + header_bytes;
-  std::vector<SafetensorsEntry> entries;
+  SafetensorsHeader result;
+  std::vector<SafetensorsEntry>& entries = result.entries;
   entries.reserve(header.size());
   for (const auto& [name, fields] : header.items()) {
     if (name == kMetadataKey) {
-      check_metadata(fields, file);
+      result.metadata = parse_metadata(fields, file);
     } else {
       entries.push_back(parse_entry(name, fields, data_begin, content.size() - data_begin, file));
     }
@@ -161,7 +163,7 @@ std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte>
     return std::pair(a.begin, a.bytes) < std::pair(b.begin, b.bytes);
   });
   check_cover(entries, data_begin, content.size(), file);
-  return entries;
+  return result;
 }
 
 const char* safetensors_dtype_name(DType dtype) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor_view.h"
+#include "core/checkpoint.h"
 
 namespace engine {
 
@@ -19,12 +19,17 @@ struct SafetensorsEntry {
   size_t bytes = 0;
 };
 
-// Entries by rising offset. Throws Error(kInvalidCheckpoint) naming `file` and the tensor when
+struct SafetensorsHeader {
+  std::vector<SafetensorsEntry> entries;  // by rising offset
+  TensorMetadata metadata;
+};
+
+// Throws Error(kInvalidCheckpoint) naming `file` and the tensor when
 // anything about the header is not as the format says: the entries must cover the file's data
 // exactly, each as long as its shape and dtype ask. Error(kUnsupported) for an element type that
 // the engine does not know.
-std::vector<SafetensorsEntry> read_safetensors_header(std::span<const std::byte> content,
-                                                      const std::string& file);
+SafetensorsHeader read_safetensors_header(std::span<const std::byte> content,
+                                          const std::string& file);
 
 // "F32", "BF16", ...
 const char* safetensors_dtype_name(DType dtype);

@@ -1,32 +1,11 @@
 // Writing .safetensors: what is written is read again, and a failure leaves nothing behind.
-#include <sys/resource.h>
 #include <sys/stat.h>
-
-#include <csignal>
 
 #include "core/checkpoint.h"
 #include "core/test_support.h"
 
 namespace engine {
 namespace {
-
-// While it lives, files of this process cannot grow over the limit, as on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 TEST(SafetensorsWriterTest, WhatIsWrittenIsReadAgain) {
   const TemporaryFolder folder;
@@ -46,6 +25,24 @@ TEST(SafetensorsWriterTest, WhatIsWrittenIsReadAgain) {
   EXPECT_EQ(elements_of<uint8_t>(read->find("b")), (std::vector<uint8_t>{9, 8, 7}));
   EXPECT_EQ(elements_of<int64_t>(read->find("c")), (std::vector<int64_t>{-1}));
   EXPECT_EQ(read->find("empty").dtype(), DType::kBF16);
+}
+
+TEST(SafetensorsWriterTest, MetadataIsWrittenBesideTheTensors) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "out.safetensors";
+  const float value = 1;
+  const std::vector<NamedTensor> tensors{{"a", {&value, DType::kF32, {1}}}};
+  write_safetensors(file, tensors, {{"step", "6"}, {"quote", "\"\n"}});
+  const auto read = open_safetensors(file);
+  EXPECT_EQ(read->metadata(), (TensorMetadata{{"step", "6"}, {"quote", "\"\n"}}));
+  EXPECT_EQ(read->names(), std::vector<std::string>{"a"});
+  EXPECT_TRUE(fails(
+      [&] {
+        write_safetensors(file, tensors, {{"a", "\xff"}});
+      },
+      ErrorCode::kInvalidArgument, "UTF-8"));
+  write_safetensors(file, tensors);
+  EXPECT_TRUE(open_safetensors(file)->metadata().empty());
 }
 
 TEST(SafetensorsWriterTest, TheOrderOfTheListDoesNotChangeTheFile) {

@@ -18,14 +18,17 @@ class TensorTable : public TensorFile {
  public:
   std::vector<std::string> names() const override;
   ConstTensorView find(const std::string& name) const override;
+  const TensorMetadata& metadata() const override { return metadata_; }
 
   // False when the name is taken.
   bool add(const std::string& name, ConstTensorView view);
+  void describe(TensorMetadata metadata) { metadata_ = std::move(metadata); }
   // Keeps a mapping, a copy or another table as long as this table lives.
   void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
 
  private:
   std::map<std::string, ConstTensorView> views_;
+  TensorMetadata metadata_;
   std::vector<std::shared_ptr<const void>> owners_;
 };
 
