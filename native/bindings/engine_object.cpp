@@ -44,6 +44,10 @@ RenderOptions render_options_from_js(const Napi::Object& object) {
   if (!initial.empty()) options.initial_latent = initial;
   if (!save.empty()) options.save_latent = save;
   options.trace_indices = get_bool(object, "traceIndices");
+  const std::string resume = get_string_or_null(object, "resumeFrom");
+  if (!resume.empty()) options.resume_from = resume;
+  options.checkpoint_folder = get_string_or_null(object, "checkpointFolder");
+  options.checkpoint_period_seconds = get_number(object, "checkpointPeriodSeconds");
   return options;
 }
 
@@ -64,7 +68,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
       env, "NativeEngine",
       {InstanceMethod("info", &EngineObject::info), InstanceMethod("render", &EngineObject::render),
        InstanceMethod("releaseFrames", &EngineObject::release_frames),
-       InstanceMethod("cancel", &EngineObject::cancel),
+       InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("cut", &EngineObject::cut),
        InstanceMethod("close", &EngineObject::close)});
   auto data = std::make_unique<InstanceData>();
   data->constructor = Napi::Persistent(constructor);
@@ -141,7 +145,7 @@ Napi::Value EngineObject::render(const Napi::CallbackInfo& info) {
           RenderResult result;
           const std::optional<Error> error = caught([&] {
             EventSink sink(channel, *thread_);
-            result = engine->render(options, sink, thread_->cancelled());
+            result = engine->render(options, sink, thread_->signals());
           });
           deliver(channel, [this, deferred, error, result, self](Napi::Env js, Napi::Function) {
             rendering_ = false;
@@ -161,6 +165,10 @@ void EngineObject::release_frames(const Napi::CallbackInfo&) {
 
 void EngineObject::cancel(const Napi::CallbackInfo&) {
   if (rendering_) thread_->cancel();
+}
+
+void EngineObject::cut(const Napi::CallbackInfo&) {
+  if (rendering_) thread_->cut();
 }
 
 Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {

@@ -23,6 +23,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value render(const Napi::CallbackInfo& info);
   void release_frames(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
+  void cut(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<EngineThread> thread_;

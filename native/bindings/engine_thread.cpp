@@ -20,20 +20,28 @@ bool EngineThread::post(Task task) {
 
 void EngineThread::cancel() {
   const std::lock_guard lock(mutex_);
-  cancelled_ = true;
+  signals_.cancelled = true;
+  wake_.notify_all();
+}
+
+void EngineThread::cut() {
+  const std::lock_guard lock(mutex_);
+  signals_.cut = true;
   wake_.notify_all();
 }
 
 void EngineThread::begin_render() {
   const std::lock_guard lock(mutex_);
-  cancelled_ = closing_;
+  signals_.cancelled = closing_;
+  signals_.cut = false;
   frame_groups_out_ = 0;
 }
 
 void EngineThread::acquire_frame_credit() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock,
-             [this] { return frame_groups_out_ < kFrameGroupsAhead || cancelled_ || closing_; });
+  wake_.wait(lock, [this] {
+    return frame_groups_out_ < kFrameGroupsAhead || signals_.cancelled || signals_.cut || closing_;
+  });
   ++frame_groups_out_;
 }
 
@@ -47,7 +55,7 @@ void EngineThread::close() {
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
-    cancelled_ = true;
+    signals_.cancelled = true;
     wake_.notify_all();
   }
   if (thread_.joinable()) thread_.join();

@@ -2,7 +2,6 @@
 // queued here and reports its end through a callback on this thread.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -28,13 +27,14 @@ class EngineThread {
   // False when the thread is closing: the task will never run.
   bool post(Task task);
 
-  // Flag of the running render; begin_render() lowers it.
-  const std::atomic<bool>& cancelled() const { return cancelled_; }
+  // Of the running render; begin_render() lowers them.
+  const RenderSignals& signals() const { return signals_; }
   void cancel();
+  void cut();
   void begin_render();
 
   // Called on the engine's thread before a frame group is handed over; returns early when the
-  // render is cancelled or the thread closes.
+  // render is cancelled or cut or the thread closes.
   void acquire_frame_credit();
   void release_frame_credit();
 
@@ -50,7 +50,7 @@ class EngineThread {
   std::queue<Task> tasks_;
   int frame_groups_out_ = 0;
   bool closing_ = false;
-  std::atomic<bool> cancelled_{false};
+  RenderSignals signals_;
   std::thread thread_;
 };
 

@@ -40,6 +40,18 @@ void EventSink::on_step(const StepReport& report) {
   });
 }
 
+void EventSink::on_checkpoint(const RenderCheckpoint& checkpoint) {
+  deliver(channel_, [checkpoint](Napi::Env env, Napi::Function listener) {
+    listener.Call({checkpoint_event_to_js(env, checkpoint)});
+  });
+}
+
+void EventSink::on_checkpoint_failed(int step, const std::string& message) {
+  deliver(channel_, [step, message](Napi::Env env, Napi::Function listener) {
+    listener.Call({checkpoint_failed_event_to_js(env, step, message)});
+  });
+}
+
 void EventSink::on_frames(ConstTensorView rgb, int first) {
   thread_.acquire_frame_credit();
   std::vector<uint8_t> copy(rgb.u8(), rgb.u8() + rgb.elements());

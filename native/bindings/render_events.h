@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "bindings/engine_thread.h"
 
@@ -23,6 +24,8 @@ class EventSink : public RenderSink {
       : channel_(channel), thread_(thread) {}
   void on_stage(Stage stage, double seconds) override;
   void on_step(const StepReport& report) override;
+  void on_checkpoint(const RenderCheckpoint& checkpoint) override;
+  void on_checkpoint_failed(int step, const std::string& message) override;
   void on_frames(ConstTensorView rgb, int first) override;
 
  private:

@@ -28,6 +28,12 @@ Napi::Array texts(Napi::Env env, const std::vector<std::string>& values) {
   return array;
 }
 
+Napi::Array numbers(Napi::Env env, const std::vector<int>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, number(env, values[i]));
+  return array;
+}
+
 Napi::Object planned_module_to_js(Napi::Env env, const PlannedModule& module) {
   Napi::Object js = Napi::Object::New(env);
   js.Set("layer", number(env, module.layer));
@@ -100,6 +106,7 @@ Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   for (uint32_t i = 0; i < plan.steps.size(); ++i)
     steps.Set(i, planned_step_to_js(env, plan.steps[i]));
   js.Set("steps", steps);
+  js.Set("refreshPoints", numbers(env, refresh_points(plan)));
   js.Set("warnings", texts(env, plan.warnings));
   js.Set("digest", text(env, plan.digest));
   return js;
@@ -150,6 +157,22 @@ Napi::Object step_event_to_js(Napi::Env env, const StepReport& report,
     modules.Set(i, module_report_to_js(env, report.modules[i], indices[i]));
   }
   js.Set("modules", modules);
+  return js;
+}
+
+Napi::Object checkpoint_event_to_js(Napi::Env env, const RenderCheckpoint& checkpoint) {
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("type", text(env, "checkpoint"));
+  js.Set("step", number(env, checkpoint.step));
+  js.Set("path", text(env, checkpoint.file.string()));
+  return js;
+}
+
+Napi::Object checkpoint_failed_event_to_js(Napi::Env env, int step, const std::string& message) {
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("type", text(env, "checkpoint_failed"));
+  js.Set("step", number(env, step));
+  js.Set("message", text(env, message));
   return js;
 }
 

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -22,6 +23,8 @@ struct OwnedIndices {
 };
 Napi::Object step_event_to_js(Napi::Env env, const StepReport& report,
                               const std::vector<OwnedIndices>& indices);
+Napi::Object checkpoint_event_to_js(Napi::Env env, const RenderCheckpoint& checkpoint);
+Napi::Object checkpoint_failed_event_to_js(Napi::Env env, int step, const std::string& message);
 // Takes over `rgb`.
 Napi::Object frames_event_to_js(Napi::Env env, int first, const Shape& shape,
                                 std::vector<uint8_t>&& rgb);

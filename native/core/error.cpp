@@ -17,6 +17,8 @@ const char* error_code_name(ErrorCode code) {
       return "OUT_OF_MEMORY";
     case ErrorCode::kCancelled:
       return "CANCELLED";
+    case ErrorCode::kInterrupted:
+      return "INTERRUPTED";
     case ErrorCode::kIo:
       return "IO";
     case ErrorCode::kDeviceLost:

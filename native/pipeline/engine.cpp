@@ -4,11 +4,14 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <utility>
 
+#include "core/sha256.h"
 #include "engine/error.h"
 #include "models/video_vae/model.h"
+#include "pipeline/checkpointer.h"
 #include "pipeline/device.h"
 #include "pipeline/latent_file.h"
 #include "pipeline/latent_stage.h"
@@ -70,23 +73,14 @@ class LoadedEngine : public Engine {
   const EngineInfo& info() const override { return info_; }
 
   RenderResult render(const RenderOptions& options, RenderSink& sink,
-                      const std::atomic<bool>& cancelled) override {
-    const Clock::time_point start = Clock::now();
-    const RenderRequest& request = options.request;
-    const Plan plan = make_plan(configs_, request, dtype_);
-    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
-                 "ask for fewer frames or a smaller size");
-    const std::function<bool()> is_cancelled = [&cancelled] { return cancelled.load(); };
-
-    const Caption caption = encode_text(request, sink, is_cancelled);
-    const Tensor latent = make_latent(options, plan, caption, sink, is_cancelled);
-    if (options.save_latent) save_latent(*options.save_latent, latent);
-    decode(latent, request.frames, sink, is_cancelled);
-    return {.seconds = seconds_since(start),
-            .frames = request.frames,
-            .height = static_cast<int>(plan.output_height),
-            .width = static_cast<int>(plan.output_width),
-            .peak_bytes = peak_resident_bytes()};
+                      const RenderSignals& signals) override {
+    try {
+      return render_clip(options, sink, signals);
+    } catch (const Error& error) {
+      // The stages know one way to stop; which of the two signals it was is told here.
+      if (error.code() != ErrorCode::kCancelled || signals.cancelled) throw;
+      throw Error(ErrorCode::kInterrupted, "the render was cut before it was whole");
+    }
   }
 
  private:
@@ -96,30 +90,79 @@ class LoadedEngine : public Engine {
     return load_stdit3(options.model / "transformer", *backend_, dtype_);
   }
 
-  Caption encode_text(const RenderRequest& request, RenderSink& sink,
-                      const std::function<bool()>& cancelled) {
-    const Clock::time_point start = Clock::now();
-    Caption caption = text_.encode(request.prompt, cancelled);
-    sink.on_stage(Stage::kTextEncode, seconds_since(start));
-    return caption;
-  }
-
-  Tensor make_latent(const RenderOptions& options, const Plan& plan, const Caption& caption,
-                     RenderSink& sink, const std::function<bool()>& cancelled) {
+  RenderResult render_clip(const RenderOptions& options, RenderSink& sink,
+                           const RenderSignals& signals) {
     const Clock::time_point start = Clock::now();
     const RenderRequest& request = options.request;
-    const Tensor noise = initial_latent(options);
-    Tensor latent =
-        denoise(*backend_, weights_,
-                {.request = &request,
-                 .caption = &caption,
-                 .initial_latent = noise,
-                 .flops_none = plan.flops_none,
-                 .want_indices = options.trace_indices,
-                 .cancelled = cancelled,
-                 .on_step = [&sink](const StepReport& report) { sink.on_step(report); }});
+    const Plan plan = make_plan(configs_, request, dtype_);
+    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
+                 "ask for fewer frames or a smaller size");
+
+    SamplerState from{.step = 0, .latent = initial_latent(options)};
+    const ClipIdentity clip = identity_of(request, plan, from.latent);
+    if (options.resume_from) {
+      from = read_render_checkpoint(*options.resume_from, clip, plan, from.latent.shape());
+    }
+    Checkpointer checkpoints(*backend_,
+                             {.folder = options.checkpoint_folder,
+                              .period_seconds = options.checkpoint_period_seconds,
+                              .clip = clip,
+                              .refresh_points = refresh_points(plan),
+                              .first_step = from.step},
+                             sink, signals);
+    const Tensor latent = make_latent(options, plan, from, sink, checkpoints);
+    if (options.save_latent) save_latent(*options.save_latent, latent);
+    decode(latent, request.frames, sink, checkpoints);
+    return {.seconds = seconds_since(start),
+            .frames = request.frames,
+            .height = static_cast<int>(plan.output_height),
+            .width = static_cast<int>(plan.output_width),
+            .peak_bytes = peak_resident_bytes()};
+  }
+
+  ClipIdentity identity_of(const RenderRequest& request, const Plan& plan,
+                           const Tensor& initial) const {
+    return {.steps = static_cast<int>(plan.steps.size()),
+            .seed = request.seed,
+            .policy = request.policy.name,
+            .prompt_sha256 = sha256_hex(std::as_bytes(std::span(request.prompt))),
+            .initial_latent_sha256 = tensor_sha256(initial),
+            .plan_digest = plan.digest,
+            .weights_digest = info_.weights_digest,
+            .kind = info_.kind};
+  }
+
+  // Every clip tells of the same stages, also one of which only decoding remains.
+  Tensor make_latent(const RenderOptions& options, const Plan& plan, const SamplerState& from,
+                     RenderSink& sink, Checkpointer& checkpoints) {
+    const bool denoised = from.step == static_cast<int>(plan.steps.size());
+    const std::function<bool()> stopped = [&checkpoints] { return checkpoints.stops_denoising(); };
+    Clock::time_point start = Clock::now();
+    Caption caption;
+    if (!denoised) caption = text_.encode(options.request.prompt, stopped);
+    sink.on_stage(Stage::kTextEncode, seconds_since(start));
+
+    start = Clock::now();
+    const DenoiseJob job{
+        .request = &options.request,
+        .caption = &caption,
+        .first_step = from.step,
+        .initial_latent = from.latent,
+        .flops_none = plan.flops_none,
+        .want_indices = options.trace_indices,
+        .cancelled = stopped,
+        .on_step = [&sink](const StepReport& report) { sink.on_step(report); },
+        .between_steps =
+            [&checkpoints](int step, ConstTensorView at) { checkpoints.between_steps(step, at); }};
+    Tensor latent = denoised ? on_device(from.latent) : denoise(*backend_, weights_, job);
     sink.on_stage(Stage::kDenoise, seconds_since(start));
     return latent;
+  }
+
+  Tensor on_device(const Tensor& host) {
+    Tensor copy = backend_->allocate(host.shape(), host.dtype());
+    backend_->upload(host, copy);
+    return copy;
   }
 
   Tensor initial_latent(const RenderOptions& options) const {
@@ -136,8 +179,7 @@ class LoadedEngine : public Engine {
     write_latent(file, host);
   }
 
-  void decode(const Tensor& latent, int frames, RenderSink& sink,
-              const std::function<bool()>& cancelled) {
+  void decode(const Tensor& latent, int frames, RenderSink& sink, Checkpointer& checkpoints) {
     const Clock::time_point start = Clock::now();
     double seconds_waiting = 0;  // for whoever takes the frames
     const VaeFrameSink give = [&](int64_t first, ConstTensorView rgb) {
@@ -147,8 +189,15 @@ class LoadedEngine : public Engine {
     };
     const Shape& shape = latent.shape();
     const Shape one_clip{shape[1], shape[2], shape[3], shape[4]};
-    vae_.decode(latent.view().reshaped(one_clip), frames, give,
-                {.cancelled = cancelled, .tap = {}});
+    const VaeHooks hooks{.cancelled = [&checkpoints] { return checkpoints.stops_decoding(); },
+                         .tap = {}};
+    try {
+      vae_.decode(latent.view().reshaped(one_clip), frames, give, hooks);
+    } catch (const Error& error) {
+      vae_.release_workspace();
+      if (error.code() == ErrorCode::kCancelled) checkpoints.leave_decoding(latent);
+      throw;
+    }
     vae_.release_workspace();
     sink.on_stage(Stage::kDecode, seconds_since(start) - seconds_waiting);
   }

@@ -121,7 +121,8 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
   const NoiseSource noise = [&](int step, TensorView out) {
     fill_step_noise(out, request.seed, step);
   };
-  for (int step = 0; step < sampler.steps(); ++step) {
+  for (int step = job.first_step; step < sampler.steps(); ++step) {
+    if (job.between_steps) job.between_steps(step, latent);
     collector.begin();
     sampler.step(step, latent, velocity, noise);
     const double flops_none = job.flops_none / sampler.steps();
@@ -129,6 +130,7 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
         collector.finish(step, sampler.steps(), sampler.timestep(step), flops_none);
     if (job.on_step) job.on_step(report);
   }
+  if (job.between_steps) job.between_steps(sampler.steps(), latent);
   return latent;
 }
 

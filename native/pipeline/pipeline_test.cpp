@@ -8,56 +8,16 @@
 #include <string>
 #include <vector>
 
-#include "core/checkpoint.h"
-#include "core/sha256.h"
-#include "engine/engine.h"
 #include "engine/error.h"
 #include "pipeline/latent_file.h"
 #include "pipeline/model_plan.h"
 #include "pipeline/request_check.h"
+#include "pipeline/test_support.h"
 
 namespace engine {
 namespace {
 
 const std::filesystem::path kModel = TOCAFARM_DEMO_MODEL;
-
-RenderRequest small_request() {
-  RenderRequest request;
-  request.prompt = "a red circle moves right on a white background";
-  request.frames = 17;
-  request.height = 64;
-  request.width = 48;
-  request.fps = 8;
-  request.steps = 6;
-  request.guidance = 4;
-  request.seed = 7;
-  request.policy = {.name = "toca", .options = {}};
-  return request;
-}
-
-// Keeps what a render tells; raises `stop` after a step when asked to.
-class Recorder : public RenderSink {
- public:
-  void on_stage(Stage stage, double) override { stages.push_back(stage_name(stage)); }
-  void on_step(const StepReport& report) override {
-    steps.push_back(report);
-    if (report.step == stop_after) stop = true;
-  }
-  void on_frames(ConstTensorView rgb, int first) override {
-    EXPECT_EQ(first, frames);
-    frames += static_cast<int>(rgb.dim(0));
-    bytes.insert(bytes.end(), rgb.u8(), rgb.u8() + rgb.elements());
-  }
-
-  std::string digest() const { return sha256_hex(std::as_bytes(std::span(bytes))); }
-
-  std::vector<std::string> stages;
-  std::vector<StepReport> steps;
-  std::vector<uint8_t> bytes;
-  int frames = 0;
-  int stop_after = -1;
-  std::atomic<bool> stop{false};
-};
 
 ErrorCode code_of(const std::function<void()>& body) {
   try {
@@ -78,7 +38,7 @@ class EngineTest : public testing::Test {
   static std::string render(Engine& engine, const RenderRequest& request) {
     Recorder recorder;
     engine.render({.request = request, .initial_latent = {}, .save_latent = {}}, recorder,
-                  recorder.stop);
+                  recorder.signals);
     return recorder.digest();
   }
 
@@ -90,7 +50,7 @@ TEST_F(EngineTest, AClipTellsItsStagesStepsAndFramesInOrder) {
   Recorder recorder;
   const RenderResult result =
       engine_->render({.request = small_request(), .initial_latent = {}, .save_latent = {}},
-                      recorder, recorder.stop);
+                      recorder, recorder.signals);
   EXPECT_EQ(recorder.stages, (std::vector<std::string>{"text_encode", "denoise", "decode"}));
   EXPECT_EQ(recorder.steps.size(), 6u);
   EXPECT_EQ(recorder.frames, 17);
@@ -103,7 +63,7 @@ TEST_F(EngineTest, WhatItReportsIsWhatItsPlanSaid) {
   const Plan plan = make_plan(read_model_configs(kModel), request, DType::kF32);
   Recorder recorder;
   engine_->render({.request = request, .initial_latent = {}, .save_latent = {}}, recorder,
-                  recorder.stop);
+                  recorder.signals);
   double flops = 0, flops_none = 0;
   for (size_t step = 0; step < recorder.steps.size(); ++step) {
     flops += recorder.steps[step].flops;
@@ -146,10 +106,10 @@ TEST_F(EngineTest, EveryTokenFreshGivesWhatNoCacheGives) {
 TEST_F(EngineTest, ACancelledRenderStopsAndTheNextOneIsAsIfNothingHadBeen) {
   const std::string whole = render(*engine_, small_request());
   Recorder recorder;
-  recorder.stop_after = 2;
+  recorder.after_step = [&](int step) { recorder.signals.cancelled = step == 2; };
   EXPECT_EQ(code_of([&] {
               engine_->render({.request = small_request(), .initial_latent = {}, .save_latent = {}},
-                              recorder, recorder.stop);
+                              recorder, recorder.signals);
             }),
             ErrorCode::kCancelled);
   EXPECT_EQ(recorder.steps.size(), 3u);
@@ -163,14 +123,14 @@ TEST_F(EngineTest, AnInitialLatentReplaysAClip) {
                         .initial_latent = {},
                         .save_latent = folder / "saved.safetensors"};
   Recorder recorder;
-  engine_->render(options, recorder, recorder.stop);
+  engine_->render(options, recorder, recorder.signals);
   const Tensor saved = read_latent(*options.save_latent, Shape{1, 4, 5, 8, 6});
   EXPECT_EQ(saved.elements(), 4 * 5 * 8 * 6);
 
   options.save_latent.reset();
   options.initial_latent = folder / "saved.safetensors";
   options.request.height = 80;
-  EXPECT_EQ(code_of([&] { engine_->render(options, recorder, recorder.stop); }),
+  EXPECT_EQ(code_of([&] { engine_->render(options, recorder, recorder.signals); }),
             ErrorCode::kInvalidArgument);
   std::filesystem::remove_all(folder);
 }
@@ -178,7 +138,7 @@ TEST_F(EngineTest, AnInitialLatentReplaysAClip) {
 TEST_F(EngineTest, IndicesAreReportedOnlyWhenAskedFor) {
   Recorder recorder;
   RenderOptions options{.request = small_request(), .initial_latent = {}, .save_latent = {}};
-  engine_->render(options, recorder, recorder.stop);
+  engine_->render(options, recorder, recorder.signals);
   for (const StepReport& step : recorder.steps) {
     for (const ModuleReport& module : step.modules) EXPECT_TRUE(module.indices.empty());
   }

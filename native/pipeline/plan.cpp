@@ -78,7 +78,7 @@ uint64_t latent_bytes(const STDiT3Config& config, const LatentSize& size) {
          static_cast<uint64_t>(config.in_channels * size.frames * size.height * size.width);
 }
 
-std::vector<std::string> warnings_of(const RenderRequest& request) {
+std::vector<std::string> warnings_of(const RenderRequest& request, const Plan& plan) {
   std::vector<std::string> warnings;
   const std::string frames = std::to_string(request.frames) + " frames";
   if (request.frames > 1 && request.frames < kGroupFrames) {
@@ -87,6 +87,10 @@ std::vector<std::string> warnings_of(const RenderRequest& request) {
                        "frames are counted instead");
   } else if (request.frames > 1 && request.frames % kGroupFrames != 0) {
     warnings.push_back(frames + " are no multiple of 17, the length that models are trained in");
+  }
+  if (plan.steps.size() > 1 && refresh_points(plan).size() == 1) {
+    warnings.push_back("policy " + request.policy.name +
+                       " refreshes nothing in full after step 0: an interrupted clip starts again");
   }
   return warnings;
 }
@@ -138,6 +142,14 @@ PolicyContext policy_context(const STDiT3Config& config, const RenderRequest& re
           .temporal_blocks = true};
 }
 
+std::vector<int> refresh_points(const Plan& plan) {
+  std::vector<int> points;
+  for (const PlannedStep& step : plan.steps) {
+    if (step.refresh_point) points.push_back(step.step);
+  }
+  return points;
+}
+
 Plan make_plan(const STDiT3Config& config, const RenderRequest& request, DType dtype,
                const PlanBytes& bytes) {
   const LatentSize size = latent_size(request);
@@ -175,7 +187,7 @@ Plan make_plan(const STDiT3Config& config, const RenderRequest& request, DType d
                            latent_bytes(config, size);
   plan.peak_bytes = bytes.weights + stdit3_weights_bytes(config, dtype) +
                     std::max(denoise, bytes.largest_other_stage);
-  plan.warnings = warnings_of(request);
+  plan.warnings = warnings_of(request, plan);
   plan.digest = digest_of(config, request, *policy, plan);
   return plan;
 }

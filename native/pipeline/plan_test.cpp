@@ -48,12 +48,8 @@ TEST(Plan, SavesThePublishedShareOfFlops) {
 TEST(Plan, NamesRefreshPointsAndTimes) {
   const Plan plan = plan_of(published({"toca", {}}));
   ASSERT_EQ(plan.steps.size(), 30u);
-  std::vector<int> points;
-  for (const PlannedStep& step : plan.steps) {
-    if (step.refresh_point) points.push_back(step.step);
-    EXPECT_EQ(step.modules.size(), 28u * 2 * 3);
-  }
-  EXPECT_EQ(points, (std::vector<int>{0, 1, 2, 6, 12, 18, 24}));
+  for (const PlannedStep& step : plan.steps) EXPECT_EQ(step.modules.size(), 28u * 2 * 3);
+  EXPECT_EQ(refresh_points(plan), (std::vector<int>{0, 1, 2, 6, 12, 18, 24}));
   EXPECT_EQ(plan.steps[0].timestep, 1000);
   EXPECT_NEAR(plan.steps[29].timestep, 143, 0.5);
 }
@@ -61,6 +57,8 @@ TEST(Plan, NamesRefreshPointsAndTimes) {
 TEST(Plan, RunsFewerStepsUnderStepsAndSavesTheirFlops) {
   const Plan plan = plan_of(published({"steps", {}}));
   EXPECT_EQ(plan.steps.size(), 15u);
+  EXPECT_EQ(refresh_points(plan).size(), 15u);
+  EXPECT_EQ(plan.steps.back().step, 14);
   EXPECT_NEAR(plan.flops, plan.flops_none / 2, 1.0);
 }
 
@@ -99,6 +97,16 @@ TEST(Plan, WarnsOfLengthsThatModelsAreNotTrainedIn) {
   EXPECT_EQ(plan_of(request).warnings.size(), 1u);
   request.frames = 16;
   EXPECT_NE(plan_of(request).warnings.at(0).find("fewer than the 17"), std::string::npos);
+}
+
+TEST(Plan, WarnsOfAPolicyThatIsNeverRefreshedAgain) {
+  RenderRequest request = published({"fora", {{"interval", "1000"}, {"warm", "1"}}});
+  ASSERT_EQ(plan_of(request).warnings.size(), 1u);
+  EXPECT_NE(plan_of(request).warnings[0].find("policy fora"), std::string::npos);
+  request.steps = 1;  // nothing to resume
+  EXPECT_TRUE(plan_of(request).warnings.empty());
+  request = published({"fora", {{"interval", "1000"}, {"warm", "2"}}});
+  EXPECT_TRUE(plan_of(request).warnings.empty());
 }
 
 TEST(Plan, RefusesAnUnknownPolicy) {

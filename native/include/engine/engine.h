@@ -1,5 +1,5 @@
 // An engine: one model on one device, rendering one clip at a time. It knows no network, no batch
-// and no farm. All of its functions are called from one thread; only the cancel flag is set from
+// and no farm. All of its functions are called from one thread; only the signals are raised from
 // others.
 #pragma once
 
@@ -54,6 +54,25 @@ struct RenderOptions {
   std::optional<std::filesystem::path> initial_latent;  // tensor "latent" or "z", [1, 4, T, h, w]
   std::optional<std::filesystem::path> save_latent;     // tensor "latent"
   bool trace_indices = false;
+  // A checkpoint of the same clip, of this kind of device: its steps are not done again.
+  std::optional<std::filesystem::path> resume_from = {};
+  // Where checkpoints go, as checkpoint-<step>.safetensors; empty = none are made. The folder's
+  // owner removes old ones.
+  std::filesystem::path checkpoint_folder = {};
+  double checkpoint_period_seconds = 10;  // at least so long between two; 0 = each refresh point
+};
+
+// How others stop a running render.
+struct RenderSignals {
+  std::atomic<bool> cancelled{false};  // nothing is kept; wins over a cut
+  std::atomic<bool> cut{false};        // to be resumed: see Engine::render()
+};
+
+// A file from which a render can be resumed before `step`; step = number of steps: only decoding
+// remains.
+struct RenderCheckpoint {
+  int step = 0;
+  std::filesystem::path file;
 };
 
 struct RenderResult {
@@ -68,6 +87,10 @@ class RenderSink {
   virtual ~RenderSink() = default;
   virtual void on_stage(Stage stage, double seconds) = 0;
   virtual void on_step(const StepReport& report) = 0;
+  // Comes before the step that it names is begun.
+  virtual void on_checkpoint(const RenderCheckpoint& checkpoint) = 0;
+  // A checkpoint could not be written; the render goes on without it.
+  virtual void on_checkpoint_failed(int step, const std::string& message) = 0;
   // rgb: [count, H, W, 3], u8, valid during the call only. May wait: that is the back-pressure.
   virtual void on_frames(ConstTensorView rgb, int first) = 0;
 };
@@ -80,10 +103,17 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual const EngineInfo& info() const = 0;
-  // Renders one clip. When `cancelled` turns true it throws Error(kCancelled) within a block. After
-  // any error but kDeviceLost the engine renders the next clip as if nothing had happened.
+  // Renders one clip, or the rest of one.
+  //
+  // Cancelled: throws Error(kCancelled) within a block. Cut: writes a checkpoint at the next
+  // refresh point, the end of denoising or between frame groups, then throws Error(kInterrupted);
+  // where there is nothing newer to keep than what it began from (no step is done, no folder) it
+  // throws within a block. An unusable resume_from is Error(kInvalidCheckpoint) that begins with
+  // "the checkpoint", before anything is rendered.
+  //
+  // After any error but kDeviceLost the engine renders the next clip as if nothing had happened.
   virtual RenderResult render(const RenderOptions& options, RenderSink& sink,
-                              const std::atomic<bool>& cancelled) = 0;
+                              const RenderSignals& signals) = 0;
 };
 
 // SHA-256 over the weights of all parts of a model folder, the same for any container of the same

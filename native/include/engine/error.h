@@ -15,13 +15,14 @@ enum class ErrorCode {
   kUnsupported,        // well formed, but not built or not possible on this device
   kOutOfMemory,
   kCancelled,
+  kInterrupted,  // cut on request: the render goes on from its newest checkpoint, here or elsewhere
   kIo,
   kDeviceLost,  // the engine is unusable afterwards
   kInternal,
 };
 
 // "INVALID_ARGUMENT", "NOT_FOUND", "INVALID_CHECKPOINT", "UNSUPPORTED", "OUT_OF_MEMORY",
-// "CANCELLED", "IO", "DEVICE_LOST", "INTERNAL".
+// "CANCELLED", "INTERRUPTED", "IO", "DEVICE_LOST", "INTERNAL".
 const char* error_code_name(ErrorCode code);
 
 // The message names the value, the bound and what to do, in one line.

@@ -55,4 +55,8 @@ struct Plan {
   std::string digest;
 };
 
+// Steps of the plan that a render can be resumed from, ascending; 0 is always one. The end of
+// denoising, when only decoding remains, is one for every policy and not listed.
+std::vector<int> refresh_points(const Plan& plan);
+
 }  // namespace engine

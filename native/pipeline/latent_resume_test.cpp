@@ -1,0 +1,165 @@
+// Denoising taken up again, on the tiny random model: for every policy, from every one of its
+// refresh points, the latent has the bits of a render that was never interrupted. The second half
+// runs on another number of threads, in memory that another clip has used.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "core/philox.h"
+#include "pipeline/device.h"
+#include "pipeline/latent_stage.h"
+#include "pipeline/plan.h"
+#include "samplers/noise.h"
+
+namespace engine {
+namespace {
+
+constexpr uint64_t kSeed = 5;
+constexpr int64_t kPromptTokens = 3;
+
+RenderRequest tiny_request(const PolicySpec& policy) {
+  RenderRequest request;
+  request.frames = 17;
+  request.height = 32;
+  request.width = 40;
+  request.steps = 30;
+  request.seed = kSeed;
+  request.policy = policy;
+  return request;
+}
+
+struct Machine {
+  explicit Machine(int threads)
+      : backend(open_device("cpu", threads)),
+        weights(load_stdit3(std::string(TOCAFARM_TEST_DATA) + "/models/stdit3-tiny", *backend,
+                            DType::kF32)) {}
+
+  Tensor caption_mask() const {
+    Tensor mask({1, weights.config.model_max_length}, DType::kI32);
+    for (int64_t i = 0; i < mask.elements(); ++i) mask.view().i32()[i] = i < kPromptTokens;
+    return mask;
+  }
+
+  Caption caption(uint64_t seed) const {
+    const STDiT3Config& config = weights.config;
+    Caption caption{
+        .embedding = Tensor({1, config.model_max_length, config.caption_channels}, DType::kF32),
+        .mask = caption_mask()};
+    const auto values = static_cast<size_t>(caption.embedding.elements());
+    fill_normal({caption.embedding.f32(), values}, seed, 0);
+    return caption;
+  }
+
+  Tensor noise(const RenderRequest& request) const {
+    Tensor latent(latent_shape(weights.config, request), DType::kF32);
+    fill_initial_latent(latent, request.seed);
+    return latent;
+  }
+
+  using BetweenSteps = std::function<void(int, ConstTensorView)>;
+  Tensor run(const RenderRequest& request, int first_step, ConstTensorView from,
+             const BetweenSteps& between_steps = {}) const {
+    const Caption conditioned = caption(request.seed);
+    const Tensor latent = denoise(*backend, weights,
+                                  {.request = &request,
+                                   .caption = &conditioned,
+                                   .first_step = first_step,
+                                   .initial_latent = from,
+                                   .cancelled = {},
+                                   .on_step = {},
+                                   .between_steps = between_steps});
+    return host_copy(latent);
+  }
+
+  Tensor host_copy(ConstTensorView latent) const {
+    Tensor host(latent.shape(), DType::kF32);
+    backend->download(latent, host);
+    return host;
+  }
+
+  std::unique_ptr<Backend> backend;
+  STDiT3Weights weights;
+};
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.bytes() == b.bytes() && std::memcmp(a.f32(), b.f32(), a.bytes()) == 0;
+}
+
+class LatentResumeTest : public testing::TestWithParam<PolicySpec> {
+ protected:
+  Machine one_{1}, two_{2};
+};
+
+TEST_P(LatentResumeTest, EveryRefreshPointGivesTheBitsOfAnUninterruptedRender) {
+  const RenderRequest request = tiny_request(GetParam());
+  const Plan plan = make_plan(one_.weights.config, request, DType::kF32, {});
+  const std::vector<int> points = refresh_points(plan);
+  RenderRequest other = tiny_request({"toca", {{"fresh_ratio", "0.4"}}});
+  other.seed = kSeed + 1;
+
+  std::vector<Tensor> latents;
+  const Tensor whole = one_.run(request, 0, one_.noise(request), [&](int step, auto latent) {
+    ASSERT_EQ(step, static_cast<int>(latents.size()));
+    latents.push_back(one_.host_copy(latent));
+  });
+  ASSERT_EQ(latents.size(), plan.steps.size() + 1);
+  EXPECT_TRUE(same_bits(whole, latents.back()));
+  ASSERT_FALSE(points.empty());
+  EXPECT_EQ(points[0], 0);
+  for (const int step : points) {
+    two_.run(other, 24, two_.noise(other));
+    const Tensor resumed = two_.run(request, step, latents[static_cast<size_t>(step)]);
+    EXPECT_TRUE(same_bits(resumed, whole)) << "from step " << step;
+  }
+}
+
+TEST_P(LatentResumeTest, OneBitOfTheLatentIsNotForgotten) {
+  const RenderRequest request = tiny_request(GetParam());
+  const Tensor noise = one_.noise(request);
+  const Tensor whole = one_.run(request, 0, noise);
+  uint32_t bits = 0;
+  std::memcpy(&bits, noise.f32(), sizeof(bits));
+  bits ^= 1;
+  std::memcpy(noise.f32(), &bits, sizeof(bits));
+  EXPECT_FALSE(same_bits(one_.run(request, 0, noise), whole));
+}
+
+std::vector<PolicySpec> all_policies() {
+  return {{"none", {}},
+          {"steps", {}},
+          {"steps", {{"ratio", "0.37"}}},
+          {"fora", {}},
+          {"fora", {{"interval", "5"}, {"warm", "0"}}},
+          {"fora", {{"cross_attention", "false"}}},
+          {"toca", {}},
+          {"toca", {{"interval", "4"}, {"cross_interval", "8"}, {"warm", "0"}}},
+          {"toca", {{"schedule", "constant"}, {"fresh_ratio", "0.3"}}},
+          {"toca", {{"schedule", "linear"}, {"score", "norm"}}},
+          {"toca", {{"schedule", "exp"}, {"score", "similarity"}}},
+          {"toca", {{"schedule", "layerwise"}, {"fidelity", "upstream"}}},
+          {"toca", {{"spatial_interval", "2"}, {"mlp_interval", "5"}, {"cross_interval", "1"}}}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, LatentResumeTest, testing::ValuesIn(all_policies()),
+                         [](const auto& info) {
+                           return info.param.name + std::to_string(info.index);
+                         });
+
+TEST(LatentResume, TheListHoldsEveryPolicy) {
+  for (const std::string& name : policy_names()) {
+    const auto policies = all_policies();
+    EXPECT_TRUE(std::any_of(policies.begin(), policies.end(), [&](const PolicySpec& spec) {
+      return spec.name == name;
+    })) << name;
+  }
+}
+
+TEST(LatentResume, TocaAtOfficialPeriodsHasSevenRefreshPoints) {
+  const Machine machine(1);
+  const RenderRequest request = tiny_request({"toca", {}});
+  const Plan plan = make_plan(machine.weights.config, request, DType::kF32, {});
+  EXPECT_EQ(refresh_points(plan), (std::vector<int>{0, 1, 2, 6, 12, 18, 24}));
+}
+
+}  // namespace
+}  // namespace engine
