@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "core/checkpoint.h"
 #include "core/json.h"
@@ -22,17 +24,16 @@ constexpr const char* kDigestKey = "sha256";
   throw Error(ErrorCode::kInvalidCheckpoint, "the checkpoint " + file.string() + " " + what);
 }
 
-TensorMetadata metadata_of(const ClipIdentity& clip) {
-  return {{"format", kFormat},
-          {"version", kVersion},
-          {"steps", std::to_string(clip.steps)},
-          {"seed", std::to_string(clip.seed)},
-          {"policy", clip.policy},
-          {"prompt_sha256", clip.prompt_sha256},
-          {"initial_latent_sha256", clip.initial_latent_sha256},
-          {"plan_digest", clip.plan_digest},
+// What says most of a difference comes first: it is the one that an error names.
+std::vector<std::pair<std::string, std::string>> texts_of(const ClipIdentity& clip) {
+  return {{"kind", clip.kind},
           {"weights_digest", clip.weights_digest},
-          {"kind", clip.kind}};
+          {"seed", std::to_string(clip.seed)},
+          {"prompt_sha256", clip.prompt_sha256},
+          {"policy", clip.policy},
+          {"steps", std::to_string(clip.steps)},
+          {"plan_digest", clip.plan_digest},
+          {"initial_latent_sha256", clip.initial_latent_sha256}};
 }
 
 std::span<const std::byte> bytes_of(ConstTensorView tensor) {
@@ -64,7 +65,7 @@ void check_format(const std::filesystem::path& file, const TensorMetadata& metad
 
 void check_clip(const std::filesystem::path& file, const TensorMetadata& metadata,
                 const ClipIdentity& clip) {
-  for (const auto& [key, expected] : metadata_of(clip)) {
+  for (const auto& [key, expected] : texts_of(clip)) {
     const std::string found = text_of(metadata, key);
     if (found == expected) continue;
     refuse(file, "has " + key + " " + quote(found) + ", this render has " + quote(expected) +
@@ -102,8 +103,9 @@ std::string render_checkpoint_name(int step) {
 
 void write_render_checkpoint(const std::filesystem::path& file, const ClipIdentity& clip,
                              const SamplerState& state) {
-  TensorMetadata metadata = metadata_of(clip);
-  metadata["step"] = std::to_string(state.step);
+  TensorMetadata metadata{
+      {"format", kFormat}, {"version", kVersion}, {"step", std::to_string(state.step)}};
+  for (const auto& [key, text] : texts_of(clip)) metadata[key] = text;
   metadata[kDigestKey] = digest_of(metadata, state.latent);
   write_safetensors(file, {{.name = "latent", .tensor = state.latent}}, metadata);
 }
