@@ -1,50 +1,90 @@
-// The connection to a NATS server. User and password may stand in the URL, which never comes into a
-// log or an error.
+// The connection to NATS: one server, or the servers of a cluster. User and password may stand in
+// the URL, which never comes into a log or an error. A server that vanishes without a word (a cable,
+// a firewall) is noticed by its missing answers to pings; what is lost meanwhile is told by the
+// deadlines of those who asked.
 
-import { connect, type NatsConnection } from "nats";
+import { connect, ErrorCode, type NatsConnection, NatsError } from "nats";
+import { monotonicClock, sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
 import type { Log } from "../../common/log.js";
 
-/** How long the first connection may take. */
-const connectMsMax = 5_000;
+/** How long one server may take to answer a connection. */
+const dialMsMax = 2_000;
+const dialAgainMs = 250;
+
+/** How long the servers may take to come up when a coordinator starts. */
+const startMsMax = 5_000;
+
+/** Two pings without an answer: the server is gone after 4 to 6 s. */
+const pingMs = 2_000;
+const pingsUnansweredMax = 2;
 
 /**
- * Connects to `nats://[user:password@]host:port`. Throws UNAVAILABLE when no server answers,
+ * Connects to one of `nats://[user:password@]host:port[,...]`, and again whenever that is lost.
+ * Throws UNAVAILABLE when no server answers within 5 s or the password is refused,
  * INVALID_ARGUMENT for a bad URL.
  */
-export async function connectNats(url: string, log: Log): Promise<NatsConnection> {
-  const { server, user, password } = partsOf(url);
-  try {
-    const connection = await connect({
-      servers: server,
-      name: "tocafarm coordinator",
-      timeout: connectMsMax,
-      maxReconnectAttempts: -1, // the default gives up after ten
-      pingInterval: 10_000,
-      maxPingOut: 2,
-      ...(user === "" ? {} : { user, pass: password }),
-    });
-    void report(connection, log);
-    return connection;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FarmError("UNAVAILABLE", `no NATS server answers at ${server}: ${reason}`, {
-      cause: error,
-    });
+export async function connectNats(urls: string, log: Log): Promise<NatsConnection> {
+  const { servers, user, password } = partsOf(urls);
+  const options = {
+    servers: [...servers],
+    name: "tocafarm coordinator",
+    timeout: dialMsMax,
+    maxReconnectAttempts: -1, // the default gives up after ten
+    reconnectTimeWait: dialAgainMs,
+    reconnectJitter: dialAgainMs,
+    pingInterval: pingMs,
+    maxPingOut: pingsUnansweredMax,
+    ...(user === "" ? {} : { user, pass: password }),
+  };
+  const startedMs = monotonicClock.now();
+  for (;;) {
+    try {
+      const connection = await connect(options);
+      void report(connection, log);
+      return connection;
+    } catch (error) {
+      const refused = error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation;
+      if (refused || monotonicClock.now() - startedMs > startMsMax) {
+        const reason = error instanceof Error ? error.message : String(error);
+        const message = `no NATS server answers at ${servers.join(", ")}: ${reason}`;
+        throw new FarmError("UNAVAILABLE", message, { cause: error });
+      }
+      await sleep(dialAgainMs);
+    }
   }
 }
 
-function partsOf(url: string): {
-  readonly server: string;
+interface Address {
+  readonly servers: readonly string[];
   readonly user: string;
   readonly password: string;
-} {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed?.protocol !== "nats:" || parsed.hostname === "") {
-    throw new FarmError("INVALID_ARGUMENT", "--nats is no NATS address; write nats://HOST:PORT");
+}
+
+function partsOf(urls: string): Address {
+  const parsed = urls.split(",").map(parseUrl);
+  const [first] = parsed.filter(({ username }) => username !== "");
+  for (const { username, password } of parsed) {
+    const same = username === first?.username && password === first.password;
+    if (username !== "" && !same) throw badUrl("all its servers take one user and password");
   }
-  const user = decodeURIComponent(parsed.username);
-  return { server: parsed.host, user, password: decodeURIComponent(parsed.password) };
+  return {
+    servers: parsed.map(({ host }) => host),
+    user: decodeURIComponent(first?.username ?? ""),
+    password: decodeURIComponent(first?.password ?? ""),
+  };
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text.trim()) ? new URL(text.trim()) : undefined;
+  if (url?.protocol !== "nats:" || url.hostname === "") {
+    throw badUrl("write nats://HOST:PORT[,nats://HOST:PORT]...");
+  }
+  return url;
+}
+
+function badUrl(remedy: string): FarmError {
+  return new FarmError("INVALID_ARGUMENT", `--nats is no NATS address; ${remedy}`);
 }
 
 async function report(connection: NatsConnection, log: Log): Promise<void> {
