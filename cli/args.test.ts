@@ -89,10 +89,11 @@ test("a seed has 64 bits", () => {
 });
 
 test("policy options are collected, each once", () => {
-  assert.deepEqual(policyOption("score=norm", policyOption("interval=3")), {
+  const pair = policyOption("--policy-option");
+  assert.deepEqual(pair("score=norm", pair("interval=3")), {
     interval: "3",
     score: "norm",
   });
-  refuses(() => policyOption("interval"), /NAME=VALUE/);
-  refuses(() => policyOption("interval=4", { interval: "3" }), /given twice/);
+  refuses(() => pair("interval"), /NAME=VALUE/);
+  refuses(() => pair("interval=4", { interval: "3" }), /given twice/);
 });

@@ -22,6 +22,14 @@ export function numberOption(name: string, bounds: NumberBounds): (text: string)
   };
 }
 
+/** Of the tiers, 0 first. */
+export const lowestTier = 4;
+
+/** A reader for a tier. */
+export function tierOption(name: string): (text: string) => number {
+  return numberOption(name, { min: 0, max: lowestTier });
+}
+
 // Open-Sora's names for lengths at 24 frames a second, less a little.
 const durations: Readonly<Record<string, number>> = {
   "1x": 51,
@@ -73,21 +81,25 @@ export function seedOption(text: string): bigint {
   throw invalid(`--seed is ${text}; a whole number from 0 to ${2n ** 64n - 1n} is wanted`);
 }
 
-/** Collects `name=value` pairs. */
+/** Options of a caching policy by name. */
+export type PolicyOptions = Readonly<Record<string, string>>;
+
+/** A collector of `name=value` pairs. */
 export function policyOption(
-  text: string,
-  before: Readonly<Record<string, string>> = {},
-): Readonly<Record<string, string>> {
-  const match = /^([a-z][a-z0-9_]*)=(.+)$/.exec(text);
-  const name = match?.[1];
-  const value = match?.[2];
-  if (name === undefined || value === undefined) {
-    throw invalid(`--policy-option is ${text}; NAME=VALUE is wanted, such as interval=3`);
-  }
-  if (Object.hasOwn(before, name)) {
-    throw invalid(`--policy-option ${name} is given twice; give it once`);
-  }
-  return { ...before, [name]: value };
+  option: string,
+): (text: string, before?: PolicyOptions) => PolicyOptions {
+  return (text, before = {}) => {
+    const match = /^([a-z][a-z0-9_]*)=(.+)$/.exec(text);
+    const name = match?.[1];
+    const value = match?.[2];
+    if (name === undefined || value === undefined) {
+      throw invalid(`${option} is ${text}; NAME=VALUE is wanted, such as interval=3`);
+    }
+    if (Object.hasOwn(before, name)) {
+      throw invalid(`${option} ${name} is given twice; give it once`);
+    }
+    return { ...before, [name]: value };
+  };
 }
 
 /**

@@ -22,6 +22,11 @@ export class BatchTracker {
     return isEnded(this.#batch);
   }
 
+  /** Nothing happens any more until somebody gives a verdict on previews. */
+  get awaitsApproval(): boolean {
+    return this.#batch.state === "BATCH_STATE_AWAITING_APPROVAL";
+  }
+
   /** Takes a message; returns the clips that changed, each with what it was before. */
   take(message: WatchBatchResponse): readonly ClipChange[] {
     if (message.batch) this.#batch = message.batch;

@@ -43,6 +43,18 @@ export async function fetchClip(
   return mediaPath;
 }
 
+/** Downloads the video or image of a clip's preview, as `<sample name>_0000.preview.mp4`. */
+export async function fetchPreview(
+  client: FarmClient,
+  clip: Clip,
+  { folder, sampleName }: ClipFileOptions,
+): Promise<void> {
+  const [media] = clip.previewArtifacts;
+  if (media === undefined) throw new FarmError("INTERNAL", `clip ${clip.id} has no preview`);
+  const name = `${sampleName}_${clipNumber(clip.index)}.preview${path.extname(media.key)}`;
+  await fetchFile(client, media, path.join(folder, name));
+}
+
 function numbered(file: string | undefined, index: number, total: number): string | undefined {
   if (file === undefined || total === 1) return file;
   const { dir, name, ext } = path.parse(file);
@@ -63,18 +75,22 @@ async function fetchFile(client: FarmClient, artifact: Artifact, file: string): 
 }
 
 async function writeVerified(client: FarmClient, artifact: Artifact, part: string): Promise<void> {
-  const hash = createHash("sha256");
-  const file = await open(part, "w");
-  try {
-    for await (const chunk of client.download(artifact.key)) {
-      hash.update(chunk);
-      await file.writeFile(chunk); // unlike write, it does not stop half-way on a full disk
+  let sha256 = "";
+  await client.download(artifact.key, async (chunks) => {
+    const hash = createHash("sha256");
+    const file = await open(part, "w");
+    try {
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        await file.writeFile(chunk); // unlike write, it does not stop half-way on a full disk
+      }
+      await file.sync();
+    } finally {
+      await file.close();
     }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  if (hash.digest("hex") !== artifact.sha256) {
+    sha256 = hash.digest("hex");
+  });
+  if (sha256 !== artifact.sha256) {
     throw new FarmError(
       "IO",
       `${artifact.key} arrived damaged: its SHA-256 differs; fetch it again`,

@@ -1,8 +1,8 @@
 // Follows a batch to its end: progress for a person, and each clip's files as it is published.
 import { FarmError } from "../common/errors.js";
 import type { Batch } from "../proto/gen/tocafarm/v1/farm.js";
-import { BatchTracker } from "./batch-tracker.js";
-import { type ClipFileOptions, fetchClip } from "./clip-files.js";
+import { BatchTracker, type ClipChange } from "./batch-tracker.js";
+import { type ClipFileOptions, fetchClip, fetchPreview } from "./clip-files.js";
 import type { FarmClient } from "./farm-client.js";
 import { ProgressView } from "./progress.js";
 
@@ -26,7 +26,8 @@ export interface BatchOutcome {
 }
 
 /**
- * Resolves when the batch has ended and its files are there. Throws the signal's reason on abort.
+ * Resolves when the batch has ended and its files are there, or when all that is left of it waits
+ * for a verdict and its previews are there. Throws the signal's reason on abort.
  */
 export async function followBatch(options: FollowOptions): Promise<BatchOutcome> {
   try {
@@ -45,23 +46,44 @@ async function follow(options: FollowOptions): Promise<BatchOutcome> {
   for await (const message of client.watch(batch.id, signal)) {
     const changes = tracker.take(message);
     view?.update(tracker, changes);
-    for (const { clip } of changes) {
-      const isNew = clip.state === "CLIP_STATE_PUBLISHED" && !fetched.has(clip.index);
-      if (files === undefined || !isNew) continue;
-      const { clipsTotal } = tracker.batch;
-      fetched.set(clip.index, await fetchClip(client, clip, { ...files, clipsTotal }));
+    for (const { clip, before } of changes) {
+      if (files !== undefined) await fetchNew({ client, tracker, fetched, files, clip, before });
     }
+    const isWhole = message.sequence > 0n;
+    if (isWhole && tracker.awaitsApproval) break;
   }
-  if (!tracker.ended) {
+  if (!tracker.ended && !tracker.awaitsApproval) {
     throw new FarmError("UNAVAILABLE", `the watch of batch ${batch.id} ended before the batch`);
   }
   return { tracker, fetched: new Map([...fetched].sort(([a], [b]) => a - b)) };
 }
 
+interface Fetching extends ClipChange {
+  readonly client: FarmClient;
+  readonly tracker: BatchTracker;
+  readonly fetched: Map<number, string>;
+  readonly files: FetchOptions;
+}
+
+/** Brings what has just been published of a clip: its files, or its preview. */
+async function fetchNew(change: Fetching): Promise<void> {
+  const { client, tracker, fetched, files, clip, before } = change;
+  if (clip.state === "CLIP_STATE_PUBLISHED" && !fetched.has(clip.index)) {
+    const { clipsTotal } = tracker.batch;
+    fetched.set(clip.index, await fetchClip(client, clip, { ...files, clipsTotal }));
+  }
+  if (clip.state === "CLIP_STATE_AWAITING_APPROVAL" && before?.state !== clip.state) {
+    await fetchPreview(client, clip, files);
+  }
+}
+
+// Whoever pressed Ctrl-C does not wait for a farm that is gone.
+const cancelMsMax = 2_000;
+
 /** The batch of a command that was interrupted: whoever waits for it is gone. */
 async function cancelQuietly({ client, batch }: FollowOptions): Promise<void> {
   try {
-    await client.cancel(batch.id);
+    await client.cancel(batch.id, AbortSignal.timeout(cancelMsMax));
   } catch {
     // It has ended already, or the farm is going down with it.
   }

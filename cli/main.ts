@@ -5,13 +5,16 @@ import { Command, CommanderError } from "commander";
 import { asFarmError, errorCodes, FarmError } from "../common/errors.js";
 import { packageVersion } from "../common/version.js";
 import { addBatches } from "./commands/batches.js";
+import { addClips } from "./commands/clips.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addProcesses } from "./commands/processes.js";
+import { addQueue } from "./commands/queue.js";
 import { addRender } from "./commands/render.js";
 import { addSubmit } from "./commands/submit.js";
 import { addUp } from "./commands/up.js";
 import { addVerify } from "./commands/verify.js";
 import { addWatch } from "./commands/watch.js";
+import { addWorkers } from "./commands/workers.js";
 
 function program(): Command {
   const root = new Command("tocafarm")
@@ -20,22 +23,32 @@ function program(): Command {
     .helpCommand(false)
     .exitOverride()
     .configureOutput({ writeErr: () => {} }) // told in one line below
+    .configureHelp({ subcommandTerm })
     .enablePositionalOptions()
     .addHelpText("after", '\n"tocafarm <command> --help" shows its options and examples.');
-  for (const add of [
-    addRender,
-    addUp,
-    addSubmit,
-    addWatch,
-    addBatches,
-    addProcesses,
-    addVerify,
-    addDoctor,
-  ]) {
-    add(root);
+  for (const [heading, commands] of groups) {
+    root.commandsGroup(heading);
+    for (const add of commands) add(root);
   }
   return root;
 }
+
+/** All of them have options; to say so on every line would only make the lines longer. */
+function subcommandTerm(command: Command): string {
+  const names = command.registeredArguments.map((argument) =>
+    argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
+  );
+  return [command.name(), ...names].join(" ");
+}
+
+/** The commands by what they are about, in the order of the help. */
+const groups: readonly (readonly [heading: string, readonly ((root: Command) => void)[]])[] = [
+  ["Render:", [addRender, addUp, addSubmit, addWatch]],
+  ["Batches:", [addBatches, addQueue]],
+  ["Clips:", [addClips]],
+  ["Farm:", [addWorkers, addProcesses]],
+  ["This machine:", [addVerify, addDoctor]],
+];
 
 async function main(argv: readonly string[]): Promise<void> {
   const root = program();

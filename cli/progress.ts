@@ -74,6 +74,11 @@ export class ProgressView {
         return `${name} attempt ${clip.attempt} failed and is tried again: ${failure}`;
       case "CLIP_STATE_FAILED":
         return `${name} failed: ${failure}`;
+      case "CLIP_STATE_AWAITING_APPROVAL":
+        return `${name} preview done, waits for a verdict`;
+      case "CLIP_STATE_SKIPPED":
+      case "CLIP_STATE_REJECTED":
+        return `${name} ${stateWord(clip.state)}`;
       default:
         return null;
     }
@@ -107,13 +112,19 @@ function activeLine(clip: Clip): string {
 
 function batchLine({ batch, clips }: BatchTracker, hidden: number): string {
   const fractions = clips.map((clip) => (isActive(clip) ? clip.step / Math.max(1, clip.steps) : 0));
-  const ended = batch.clipsPublished + batch.clipsFailed + batch.clipsCancelled;
+  const { clipsPublished, clipsFailed, clipsCancelled, clipsSkipped } = batch;
+  const ended = clipsPublished + clipsFailed + clipsCancelled + clipsSkipped;
   const done = ended + fractions.reduce((sum, fraction) => sum + fraction, 0);
   const percent = Math.floor((100 * done) / Math.max(1, batch.clipsTotal));
-  const failed = batch.clipsFailed > 0 ? `, ${batch.clipsFailed} failed` : "";
+  const failed = clipsFailed > 0 ? `, ${clipsFailed} failed` : "";
+  const waiting = batch.clipsAwaitingApproval;
+  const verdicts = waiting > 0 ? `, ${waiting} wait for a verdict` : "";
+  const left = batch.secondsToFinish;
+  const end = left === undefined ? "" : `, about ${seconds(left)} left`;
   const more = hidden > 0 ? `, ${hidden} more at work` : "";
   return (
     `batch ${batch.id} ${stateWord(batch.state)}: ` +
-    `${batch.clipsPublished} of ${batch.clipsTotal} clips${failed}${more}, ${percent} %`
+    `${clipsPublished} of ${batch.clipsTotal} clips${failed}${verdicts}${more}, ` +
+    `${percent} %${end}${batch.late ? ", late" : ""}`
   );
 }

@@ -10,6 +10,7 @@ import {
   framesOption,
   imageSizeOption,
   numberOption,
+  type PolicyOptions,
   policyOption,
   readPromptFile,
   repeated,
@@ -31,7 +32,7 @@ export interface SpecOptions {
   readonly guidance?: number;
   readonly seed?: bigint;
   readonly policy?: string;
-  readonly policyOption?: Readonly<Record<string, string>>;
+  readonly policyOption?: PolicyOptions;
   readonly dtype?: "fp32" | "bf16";
   readonly aes?: number;
   readonly flow?: number;
@@ -67,7 +68,7 @@ export function addSpecOptions(command: Command): Command {
     new Option("--seed <n>", "clip i draws from seed + i [42]").argParser(seedOption),
     new Option("--policy <name>", "caching policy: none, steps, fora, toca [none]"),
     new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
-      policyOption,
+      policyOption("--policy-option"),
     ),
     new Option("--dtype <type>", "precision of the engine [fp32]").choices(["fp32", "bf16"]),
     new Option("--aes <n>", "append an aesthetic score, 4 to 7").argParser(number("--aes", 0, 10)),

@@ -2,6 +2,7 @@
 import path from "node:path";
 import { FarmError, isErrorCode } from "../common/errors.js";
 import type { Clip } from "../proto/gen/tocafarm/v1/farm.js";
+import { approvalLine } from "./batch-text.js";
 import { type BatchTracker, stateWord, tokensOf } from "./batch-tracker.js";
 import { sheetClipsMax, writeContactSheet } from "./contact-sheet.js";
 import type { BatchOutcome } from "./follow-batch.js";
@@ -44,6 +45,7 @@ export async function reportBatch(outcome: BatchOutcome, folder: string): Promis
   const lines = [
     clipTable(clips),
     summary(tracker),
+    tracker.awaitsApproval ? approvalLine(batch.id, batch.clipsAwaitingApproval) : null,
     fetched.size === 0 ? null : `files: ${[...fetched.values()][0]}${others(fetched.size)}`,
     sheet === null ? null : `contact sheet: ${sheet}`,
   ];
@@ -65,10 +67,11 @@ function summary({ batch, clips }: BatchTracker): string {
   const passed = sum((clip) => tokensOf(clip).passed);
   const began = batch.submittedAt?.getTime();
   const ended = batch.endedAt?.getTime();
-  const took = began !== undefined && ended !== undefined ? (ended - began) / 1000 : 0;
+  const known = began !== undefined && ended !== undefined;
+  const took = known ? ` in ${seconds((ended - began) / 1000)}` : "";
   return (
     `batch ${batch.id} ${stateWord(batch.state)}: ${batch.clipsPublished} of ${batch.clipsTotal} ` +
-    `clips in ${seconds(took)}; ${share(reused, passed)} of tokens from cache, ` +
+    `clips${took}; ${share(reused, passed)} of tokens from cache, ` +
     `${flops(spent)} instead of ${flops(none)}`
   );
 }
@@ -86,9 +89,9 @@ async function contactSheet(outcome: BatchOutcome, folder: string): Promise<stri
   return output;
 }
 
-/** Why a batch did not succeed, as the error that ends the command; null when it did. */
-export function failureOf({ batch, clips }: BatchTracker): FarmError | null {
-  if (batch.state === "BATCH_STATE_SUCCEEDED") return null;
+/** Why a batch did not succeed, as the error that ends the command; null when it did, or may. */
+export function failureOf({ batch, clips, awaitsApproval }: BatchTracker): FarmError | null {
+  if (batch.state === "BATCH_STATE_SUCCEEDED" || awaitsApproval) return null;
   if (batch.state === "BATCH_STATE_CANCELLED") {
     return new FarmError("CANCELLED", `batch ${batch.id} was cancelled`);
   }

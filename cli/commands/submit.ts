@@ -2,17 +2,24 @@
 import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { steadyWallClock } from "../../common/clock.js";
 import { type ModelDefaults, readModelFolder } from "../../engine/model-folder.js";
-import { numberOption, requiredOption } from "../args.js";
+import { requestBounds } from "../../engine/plan.js";
+import type { PreviewSpec } from "../../proto/gen/tocafarm/v1/farm.js";
+import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import {
-  addFarmOptions,
-  type FarmAddressOptions,
-  findCoordinator,
-} from "../coordinator-address.js";
-import { FarmClient } from "../farm-client.js";
+  numberOption,
+  type PolicyOptions,
+  policyOption,
+  requiredOption,
+  tierOption,
+} from "../args.js";
+import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import { addSpecOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
+import { deadlineOf } from "../time-option.js";
+import { withClient } from "../with-client.js";
 import { watchToEnd } from "./watch.js";
 
 interface SubmitOptions extends SpecOptions, FarmAddressOptions {
@@ -20,18 +27,22 @@ interface SubmitOptions extends SpecOptions, FarmAddressOptions {
   readonly name: string;
   readonly tenant: string;
   readonly priority: number;
+  readonly deadline?: string;
+  readonly previewSteps?: number;
+  readonly previewPolicy?: string;
+  readonly previewPolicyOption?: PolicyOptions;
   readonly key?: string;
   readonly watch?: true;
   readonly json?: true;
 }
 
-const lowestTier = 4;
-
 const examples = `
 Examples:
   tocafarm submit --model models/demo --prompt "a red circle moves right" --watch
   tocafarm submit --model demo --prompts shots.txt --frames 17 --image-size 128x128 --policy toca
-  tocafarm submit --model demo --prompts shots.txt --key shots-v3   (safe to repeat)`;
+  tocafarm submit --model demo --prompts shots.txt --key shots-v3   (safe to repeat)
+  tocafarm submit --model demo --prompts shots.txt --preview-steps 8 --preview-policy toca
+  tocafarm submit --model demo --prompts shots.txt --tenant trailers --priority 1 --deadline 2h`;
 
 export function addSubmit(program: Command): void {
   const command = program
@@ -43,8 +54,21 @@ export function addSubmit(program: Command): void {
     .option("--tenant <name>", "whose share it counts to", "default")
     .addOption(
       new Option("--priority <tier>", "0 (first) to 4")
-        .argParser(numberOption("--priority", { min: 0, max: lowestTier }))
+        .argParser(tierOption("--priority"))
         .default(2),
+    )
+    .option("--deadline <time>", "ISO time, or a while such as 2h: earlier ones go first")
+    .addOption(
+      new Option(
+        "--preview-steps <n>",
+        "render a preview first; the final one is yours to approve",
+      ).argParser(numberOption("--preview-steps", { min: 1, max: requestBounds.stepsMax })),
+    )
+    .option("--preview-policy <name>", "caching policy of the preview [--policy]")
+    .addOption(
+      new Option("--preview-policy-option <k=v>", "as --policy-option; may be repeated").argParser(
+        policyOption("--preview-policy-option"),
+      ),
     )
     .option("--key <text>", "idempotency key: the same key never makes a second batch")
     .option("--watch", "follow it to its end")
@@ -56,23 +80,20 @@ export function addSubmit(program: Command): void {
 async function submit(options: SubmitOptions, signal: AbortSignal): Promise<void> {
   const prompts = await promptsOf(options);
   const spec = renderSpec(options, await namedModel(requiredOption(options.model, "--model NAME")));
-  const client = new FarmClient(findCoordinator(options, process.env));
-  try {
-    const { name, tenant, priority } = options;
-    const idempotencyKey = options.key ?? randomUUID();
-    const batch = await client.submit(
-      {
-        idempotencyKey,
-        name,
-        spec,
-        prompts: [...prompts],
-        tenant,
-        priority,
-        preview: undefined,
-        deadline: undefined,
-      },
-      signal,
-    );
+  const { name, tenant, priority, deadline } = options;
+  const nowMs = steadyWallClock(0).now();
+  const request = {
+    idempotencyKey: options.key ?? randomUUID(),
+    name,
+    spec,
+    prompts: [...prompts],
+    tenant,
+    priority,
+    preview: previewSpec(options, spec),
+    deadline: deadline === undefined ? undefined : deadlineOf(deadline, nowMs),
+  };
+  await withClient(options, async (client) => {
+    const batch = await client.submit(request, signal);
     if (options.watch) {
       await watchToEnd({ client, batch, signal, json: options.json === true });
     } else if (options.json) {
@@ -81,9 +102,24 @@ async function submit(options: SubmitOptions, signal: AbortSignal): Promise<void
       for (const warning of batch.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${batch.id}\n`);
     }
-  } finally {
-    client.close();
-  }
+  });
+}
+
+/** What is not said of the preview is as in the final render. */
+function previewSpec(options: SubmitOptions, spec: RenderSpec): PreviewSpec | undefined {
+  const { previewSteps, previewPolicy, previewPolicyOption } = options;
+  const isAsked = [previewSteps, previewPolicy, previewPolicyOption].some(
+    (option) => option !== undefined,
+  );
+  if (!isAsked) return undefined;
+  const same = previewPolicy === undefined ? spec.policy?.options : {};
+  return {
+    steps: previewSteps ?? spec.steps,
+    policy: {
+      name: previewPolicy ?? spec.policy?.name ?? "",
+      options: { ...(previewPolicyOption ?? same) },
+    },
+  };
 }
 
 /** A folder brings its defaults; a bare name is one that only the workers need to know. */

@@ -2,16 +2,13 @@
 import type { Command } from "commander";
 import type { Batch } from "../../proto/gen/tocafarm/v1/farm.js";
 import { prepareFolder } from "../clip-files.js";
-import {
-  addFarmOptions,
-  type FarmAddressOptions,
-  findCoordinator,
-} from "../coordinator-address.js";
-import { FarmClient } from "../farm-client.js";
+import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
+import type { FarmClient } from "../farm-client.js";
 import { followBatch } from "../follow-batch.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import { failureOf, reportBatch } from "../report.js";
+import { withClient } from "../with-client.js";
 
 interface WatchOptions extends FarmAddressOptions {
   readonly output?: string;
@@ -41,8 +38,7 @@ export function addWatch(program: Command): void {
 
 async function watch(id: string, options: WatchOptions, signal: AbortSignal): Promise<void> {
   const { output, sampleName } = options;
-  const client = new FarmClient(findCoordinator(options, process.env));
-  try {
+  await withClient(options, async (client) => {
     const { batch } = await client.get(id, signal);
     const json = options.json === true;
     const files = output === undefined ? {} : { files: { folder: output, sampleName } };
@@ -52,9 +48,7 @@ async function watch(id: string, options: WatchOptions, signal: AbortSignal): Pr
     } finally {
       await folder?.undo();
     }
-  } finally {
-    client.close();
-  }
+  });
 }
 
 export interface WatchToEndOptions {

@@ -39,6 +39,18 @@ const wrongCommandLines: readonly (readonly [args: string, words: RegExp])[] = [
   [`render --model ${model} --prompt x --dtype fp8`, /fp8.*fp32, bf16/],
   ["show", /missing required argument 'batch'/],
   ["ls --coordinator nowhere", /is no address; write HOST:PORT/],
+  ["pause", /missing required argument 'batch'/],
+  ["priority b0 5", /the tier is 5; a whole number from 0 to 4/],
+  ["move b0 middle", /Allowed choices are first, last/],
+  ["skip b0", /missing required argument 'clips'/],
+  ["retry b0 1,x --coordinator 127.0.0.1:9", /CLIPS has "x"; 0-9,12/],
+  ["reject b0 3-1 --coordinator 127.0.0.1:9", /3-1, which begins behind its end/],
+  ["link b0 --coordinator 127.0.0.1:9", /"b0" is no clip; one is named like/],
+  ["link b0 --valid 5", /--valid is 5; 90s, 45m, 2h or 7d/],
+  [`submit --model ${model} --prompt x --deadline tomorrow`, /--deadline is tomorrow; a time such/],
+  [`submit --model ${model} --prompt x --deadline 2020-01-01T00:00Z`, /2020.*which is over/],
+  [`submit --model ${model} --prompt x --preview-steps 0`, /--preview-steps is 0/],
+  [`submit --model ${model} --prompt x --preview-policy-option a`, /--preview-policy-option is a/],
 ];
 
 test("a wrong command line is one line with the remedy", async () => {
@@ -115,7 +127,9 @@ test("a port in use is told", async () => {
 test("help fits a screen, and every command has examples or passes its own help on", async () => {
   const { status, stdout } = await sandbox.run("--help");
   assert.equal(status, 0);
-  assert.ok(stdout.split("\n").length <= 40);
+  const lines = stdout.split("\n");
+  assert.ok(lines.length <= 48, `${lines.length} lines`);
+  assert.ok(lines.every((line) => line.length <= 80));
   const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map((match) => match[1] ?? "");
   assert.deepEqual(commands.sort().join(" "), allCommands);
   for (const command of commands) {
@@ -126,7 +140,9 @@ test("help fits a screen, and every command has examples or passes its own help 
   assert.equal((await sandbox.run("--version")).stdout.trim(), packageVersion());
 });
 
-const allCommands = "cancel coordinator doctor ls render show submit up verify watch worker";
+const allCommands =
+  "approve cancel coordinator doctor drain farm link ls move pause priority promote reject release " +
+  "render resume retry show skip submit up verify watch worker workers";
 
 test("the doctor finds what is here and says what is not", async () => {
   const { stdout } = await sandbox.run("doctor", "--json");

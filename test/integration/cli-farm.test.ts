@@ -22,7 +22,7 @@ async function json(...args: readonly string[]) {
 }
 
 test("workers are listed with device, kind and models", async () => {
-  const { workers } = await json("ls", "--workers");
+  const { workers } = await json("workers");
   assert.deepEqual(
     workers.map((worker: { id: string }) => worker.id),
     ["worker-1"],

@@ -1,0 +1,75 @@
+// Batches as people read them: the row of a list, and the lines of one.
+import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
+import { isEnded, stateWord } from "./batch-tracker.js";
+import { bytes, type Column, flops, seconds, shortened } from "./table.js";
+
+const nameColumnsMax = 30;
+
+export const batchColumns: readonly Column<Batch>[] = [
+  { title: "batch", text: ({ id }) => id },
+  { title: "name", text: ({ name }) => shortened(name, nameColumnsMax) },
+  { title: "tenant", text: ({ tenant }) => shortened(tenant, nameColumnsMax) },
+  { title: "tier", align: "right", text: ({ priority }) => `${priority}` },
+  { title: "state", text: stateText },
+  {
+    title: "clips",
+    align: "right",
+    text: ({ clipsPublished, clipsTotal }) => `${clipsPublished}/${clipsTotal}`,
+  },
+  { title: "failed", align: "right", text: ({ clipsFailed }) => `${clipsFailed}` },
+  { title: "left", align: "right", text: leftText },
+  { title: "submitted", text: ({ submittedAt }) => minuteText(submittedAt) },
+];
+
+/** "active", "paused, late". */
+function stateText(batch: Batch): string {
+  const state = stateWord(batch.state);
+  const paused = batch.paused && batch.state !== "BATCH_STATE_PAUSED" && !isEnded(batch);
+  return [state, paused ? "paused" : "", batch.late ? "late" : ""].filter(Boolean).join(", ");
+}
+
+function leftText({ secondsToFinish }: Batch): string {
+  return secondsToFinish === undefined ? "-" : seconds(secondsToFinish);
+}
+
+/** "2026-11-23 08:15Z" */
+function minuteText(time: Date | undefined): string {
+  return time === undefined ? "" : `${time.toISOString().slice(0, 16).replace("T", " ")}Z`;
+}
+
+/** What a list has no room for, a line each. */
+export function batchLines(batch: Batch): readonly string[] {
+  const { id, spec, preview, deadline, deviceSecondsLeft } = batch;
+  const waiting = batch.clipsAwaitingApproval;
+  const lines = [
+    `${spec?.model}, ${spec?.frames} frames of ${spec?.height}x${spec?.width}, ` +
+      `${spec?.steps} steps, policy ${spec?.policy?.name}, guidance ${spec?.guidance}, ` +
+      `seed ${spec?.seed}; a clip takes ${flops(batch.flopsPerClip)} ` +
+      `instead of ${flops(batch.flopsNonePerClip)}, and ${bytes(Number(batch.peakBytes))}`,
+    preview && `preview first: ${preview.steps} steps, policy ${preview.policy?.name}`,
+    deadline && `deadline ${deadline.toISOString()}${batch.late ? ": late" : ""}`,
+    deviceSecondsLeft !== undefined && `devices still need ${seconds(deviceSecondsLeft)} for it`,
+    batch.clipsSkipped > 0 && `skipped or rejected: ${batch.clipsSkipped}`,
+    waiting > 0 && approvalLine(id, waiting),
+    ...batch.warnings.map((warning) => `warning: ${warning}`),
+  ];
+  return lines.filter((line) => typeof line === "string");
+}
+
+/** Where a person has to act. */
+export function approvalLine(batchId: string, clips: number): string {
+  const what = clips === 1 ? "1 preview waits" : `${clips} previews wait`;
+  return `${what} for your verdict: tocafarm approve ${batchId} [CLIPS], or reject`;
+}
+
+/** What became of a clip beside its row: its failure, and its preview's files. */
+export function clipLines(clip: Clip): readonly string[] {
+  const { id, state, failure, previewArtifacts } = clip;
+  const after = state === "CLIP_STATE_PUBLISHED" ? " published after a failed attempt:" : "";
+  const [preview] = previewArtifacts;
+  const lines = [
+    failure && `${id}:${after} ${failure.code}: ${failure.message}`,
+    preview && `${id}: preview ${preview.key}`,
+  ];
+  return lines.filter((line) => typeof line === "string");
+}
