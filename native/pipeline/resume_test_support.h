@@ -24,6 +24,8 @@ class ResumeTest : public testing::Test {
 
   static RenderRequest request() {
     RenderRequest request = small_request();
+    request.height = 32;
+    request.width = 32;
     request.steps = kSteps;
     return request;
   }
