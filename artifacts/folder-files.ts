@@ -63,7 +63,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-interface Content {
+export interface Content {
   readonly sha256: string;
   readonly sizeBytes: number;
 }
@@ -88,21 +88,25 @@ export async function writeAndSync(
   return { sha256: hash.digest("hex"), sizeBytes };
 }
 
-/** Of a file that is there: its content, and that on disk. */
-export async function digestAndSync(path: string): Promise<Content> {
+/** What a file holds. */
+export async function digestOf(path: string): Promise<Content> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   for await (const chunk of readChunks(path)) {
     hash.update(chunk);
     sizeBytes += chunk.byteLength;
   }
+  return { sha256: hash.digest("hex"), sizeBytes };
+}
+
+/** Makes what was written to the file by others outlive a power cut. */
+export async function syncFile(path: string): Promise<void> {
   const file = await open(path, "r+");
   try {
     await file.sync();
   } finally {
     await file.close();
   }
-  return { sha256: hash.digest("hex"), sizeBytes };
 }
 
 /** The file in chunks of at most 256 KiB. */

@@ -7,13 +7,14 @@ import { FarmError } from "../common/errors.js";
 import { hasCode, ioError } from "./folder-errors.js";
 import {
   createFolder,
-  digestAndSync,
+  digestOf,
   entriesOf,
   openInNewFolder,
   readChunks,
   removeEmptyFolders,
   renameIntoNewFolder,
   statOf,
+  syncFile,
   syncFolder,
   writeAndSync,
 } from "./folder-files.js";
@@ -79,7 +80,8 @@ class FolderStore implements ArtifactStore {
 
   async putFile(key: string, from: string): Promise<Artifact> {
     const path = this.localPath(key);
-    const content = await this.#guarded(from, () => digestAndSync(from));
+    const content = await this.#guarded(from, () => digestOf(from));
+    await this.#guarded(from, () => syncFile(from));
     const moved = await this.#guarded(path, () => renameIntoNewFolder(from, path));
     if (moved) return { key, ...content };
     const copied = await this.put(key, readChunks(from));

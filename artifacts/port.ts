@@ -70,17 +70,17 @@ const partPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 /** Throws INVALID_ARGUMENT unless the key is relative, bounded and made of plain names. */
 export function checkKey(key: string): void {
-  if (key.length > keyCharactersMax) {
-    throw badKey(key, `has ${key.length} characters, at most ${keyCharactersMax} are allowed`);
-  }
-  for (const part of key.split("/")) {
-    if (part.length > partCharactersMax) {
-      throw badKey(key, `has a part of more than ${partCharactersMax} characters`);
-    }
-    if (!partPattern.test(part)) {
-      throw badKey(key, `must be names of letters, digits, ".", "_", "-" joined by "/"`);
-    }
-  }
+  const fault = keyFault(key);
+  if (fault === undefined) return;
+  throw new FarmError(
+    "INVALID_ARGUMENT",
+    `artifact key ${JSON.stringify(key.slice(0, 100))} ${fault}`,
+  );
+}
+
+/** Whether checkKey lets it pass. */
+export function isKey(key: string): boolean {
+  return keyFault(key) === undefined;
 }
 
 /** As checkKey, for the beginning of a key: also "" and a name that is not finished. */
@@ -89,9 +89,14 @@ export function checkPrefix(prefix: string): void {
   if (finished !== "") checkKey(finished);
 }
 
-function badKey(key: string, why: string): FarmError {
-  return new FarmError(
-    "INVALID_ARGUMENT",
-    `artifact key ${JSON.stringify(key.slice(0, 100))} ${why}`,
-  );
+function keyFault(key: string): string | undefined {
+  if (key.length > keyCharactersMax) {
+    return `has ${key.length} characters, at most ${keyCharactersMax} are allowed`;
+  }
+  const parts = key.split("/");
+  if (parts.some((part) => part.length > partCharactersMax)) {
+    return `has a part of more than ${partCharactersMax} characters`;
+  }
+  if (parts.every((part) => partPattern.test(part))) return undefined;
+  return `must be names of letters, digits, ".", "_", "-" joined by "/"`;
 }

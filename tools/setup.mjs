@@ -115,25 +115,51 @@ function lockedPackages(file) {
   return JSON.parse(readFileSync(file, "utf8")).packages;
 }
 
-async function installNatsServer() {
-  const { natsServer: version } = JSON.parse(
-    readFileSync(inRoot("tools", "versions.json"), "utf8"),
-  );
+/** On top, what only the tests need: nobody who wants to see a demo waits for it. */
+export function setUpTests() {
+  return installS3Server();
+}
+
+function installNatsServer() {
+  return installGoProgram({
+    name: "nats-server",
+    version: pinnedVersions().natsServer,
+    source: "github.com/nats-io/nats-server/v2",
+  });
+}
+
+/** The S3 server that the store's tests run against. It learns its version from the linker. */
+function installS3Server() {
+  const { s3Server: version } = pinnedVersions();
+  return installGoProgram({
+    name: "versitygw",
+    version,
+    source: "github.com/versity/versitygw/cmd/versitygw",
+    flags: ["-ldflags", `-s -w -X main.Version=${version}`],
+  });
+}
+
+function pinnedVersions() {
+  return JSON.parse(readFileSync(inRoot("tools", "versions.json"), "utf8"));
+}
+
+/** Builds a program into .tools/bin unless that version is there; `source` is its main package. */
+async function installGoProgram({ name, version, source, flags = [] }) {
   const folder = inRoot(".tools", "bin");
-  const installed = outputOf(path.join(folder, "nats-server"), ["--version"]);
-  if (installed?.trim().endsWith(` ${version}`)) return;
+  const told = outputOf(path.join(folder, name), ["--version"])?.trim().split("\n")[0];
+  if (told?.endsWith(` ${version}`)) return;
   const go = [outputOf("go", ["version"]) && "go", "/usr/local/go/bin/go"].find(
     (candidate) => candidate && outputOf(candidate, ["version"]) !== null,
   );
   if (go === undefined) {
     throw new ToolError(
-      `Go is needed to build nats-server ${version}: https://go.dev/dl, or Debian's golang-go; ` +
-        `or put that nats-server into ${folder}`,
+      `Go is needed to build ${name} ${version}: https://go.dev/dl, or Debian's golang-go; ` +
+        `or put that ${name} into ${folder}`,
     );
   }
-  say(`building nats-server ${version}: go install (about a minute)`);
-  const source = `github.com/nats-io/nats-server/v2@${version}`;
-  await mustRun(go, ["install", source], { quiet: true, env: { GOBIN: folder } });
+  say(`building ${name} ${version}: go install (about a minute)`);
+  const env = { GOBIN: folder };
+  await mustRun(go, ["install", ...flags, `${source}@${version}`], { quiet: true, env });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -7,7 +7,7 @@ import path from "node:path";
 import { build, buildNative } from "./build.mjs";
 import { check } from "./check.mjs";
 import { compiledTests, runNodeTests } from "./node-tests.mjs";
-import { setUp } from "./setup.mjs";
+import { setUp, setUpTests } from "./setup.mjs";
 import { inRoot, run, runTool, ToolError } from "./steps.mjs";
 
 const sourceFolders = ["artifacts", "bench", "cli", "common", "coordinator", "engine", "worker"];
@@ -100,6 +100,7 @@ async function runSuite(name, env) {
 await runTool(async (args) => {
   const names = chosenSuites(args);
   await setUp();
+  await setUpTests();
   await build();
   const env = args.includes("--long") ? { TOCAFARM_TEST_LONG: "1" } : {};
   const results = [];
