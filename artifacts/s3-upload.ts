@@ -20,7 +20,7 @@ import { isNamed, s3Error } from "./s3-errors.js";
 export const partBytes = 8 * 1024 * 1024;
 /** S3's bound; with it an artifact has at most 78 GiB. */
 const partsMax = 10_000;
-/** Bounds memory at 48 MiB an upload, with the part that is being gathered, and fills a fast line. */
+/** Fills a fast line; with the part being gathered it bounds memory at 48 MiB an upload. */
 const partsInFlightMax = 4;
 
 /** Names of the metadata by which a reader checks what it gets. */

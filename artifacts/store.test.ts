@@ -217,7 +217,7 @@ function promises(open: Open): void {
     await writing;
   });
 
-  test("more than a thousand keys are listed, each once, also while they are deleted", async (t) => {
+  test("over a thousand keys are listed, each once, also while they are deleted", async (t) => {
     const { store } = await open(t);
     const keys = Array.from({ length: 1_203 }, (_, index) => `blobs/${index % 7}/${index}`).sort();
     for (let at = 0; at < keys.length; at += 100) {

@@ -331,7 +331,7 @@ test("a link can be read by anybody, under the name it gives, until it expires",
   await assert.rejects(link(60, 'a"; b'), { code: "INVALID_ARGUMENT", message: /saves as/ });
 });
 
-test("objects that others put below the prefix are listed when they have a key's name", async () => {
+test("what others put below the prefix is listed when it has a key's name", async () => {
   const store = await openStore(server.location("shared"));
   const other = await openStore(server.location());
   await store.put("blobs/x", Buffer.from("x"));
