@@ -58,12 +58,15 @@ export interface ProcessOptions {
   readonly start: (teardown: Teardown, signal: AbortSignal) => Promise<Serving>;
   /** How long the parts may take to stop before the process exits regardless. */
   readonly stopMsMax: number;
+  /** Called on the second signal, which shall hurry the parts; without it that one exits at once. */
+  readonly hurry?: () => void;
 }
 
 /** Runs a process from start to exit. Never throws: it exits. */
-export async function runProcess({ log, start, stopMsMax }: ProcessOptions): Promise<never> {
+export async function runProcess(options: ProcessOptions): Promise<never> {
+  const { log, start, stopMsMax } = options;
   const teardown = new Teardown();
-  const stopping = stopSignal(log);
+  const stopping = stopSignal(log, options.hurry);
   let failure: FarmError | undefined;
   try {
     // Who is told to stop while it starts does not wait until it has started.
@@ -103,14 +106,25 @@ async function reportFailure(error: FarmError, log: Log): Promise<void> {
   await sendToParent({ type: "failed", code: error.code, message: error.message });
 }
 
-/** Aborts on SIGTERM, SIGINT, or the end of the IPC channel. A second signal exits at once. */
-function stopSignal(log: Log): AbortSignal {
+/**
+ * Aborts on SIGTERM, SIGINT, or the end of the IPC channel. A second signal hurries what can be
+ * hurried, one more than that exits at once.
+ */
+function stopSignal(log: Log, hurry: (() => void) | undefined): AbortSignal {
   const controller = new AbortController();
+  let hurried = hurry === undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      if (controller.signal.aborted) process.exit(errorCodes.CANCELLED.exit);
-      log.info({ signal }, "stopping");
-      controller.abort();
+      if (!controller.signal.aborted) {
+        log.info({ signal }, "stopping");
+        controller.abort();
+      } else if (hurried) {
+        process.exit(errorCodes.CANCELLED.exit);
+      } else {
+        log.info({ signal }, "hurrying");
+        hurried = true;
+        hurry?.();
+      }
     });
   }
   process.on("disconnect", () => controller.abort());

@@ -1,176 +1,109 @@
 // The agent between a link and an engine process that the test plays: what it says, and what it
 // says again.
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { openFolderStore } from "../artifacts/folder.js";
-import { silentLog } from "../common/log.js";
-import type { ConnectRequest } from "../proto/gen/tocafarm/v1/worker.js";
-import { openedMessage, PlayedEngine, playedModel } from "../test/support/worker-engine-child.js";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { AgentStage, stepsMessage } from "../test/support/worker-agent.js";
 import { testLease } from "../test/support/worker-link-server.js";
-import { eventually } from "../test/support/worker-process.js";
-import { Agent } from "./agent.js";
-import type { RenderJob } from "./engine-messages.js";
-import { WorkerMetrics } from "./metrics.js";
-import { Supervisor } from "./supervisor.js";
-
-type Said = NonNullable<ConnectRequest["message"]>;
 
 const first = testLease();
 const second = testLease({ again: first, attempt: 2 });
+const third = testLease({ again: first, attempt: 3 });
 
-/** An agent with one ready device, whose engine process is played. */
-class Stage {
-  readonly said: Said[] = [];
-  readonly engine = new PlayedEngine();
-
-  async start(t: TestContext): Promise<Agent> {
-    const folder = await mkdtemp(join(tmpdir(), "tocafarm-agent-"));
-    t.after(() => rm(folder, { recursive: true, force: true }));
-    const agent = new Agent({
-      workerId: "w",
-      version: "1",
-      models: new Map([[playedModel.name, playedModel]]),
-      modelMessages: [],
-      store: await openFolderStore(join(folder, "artifacts")),
-      metrics: new WorkerMetrics(),
-      log: silentLog,
-      folder: join(folder, "attempts"),
-    });
-    const supervisor = new Supervisor({
-      settings: { device: "cpu", dtype: "fp32", threads: 0 },
-      model: playedModel,
-      random: () => 0,
-      log: silentLog,
-      startChild: this.engine.start,
-      onChange: () => agent.onDeviceChange("cpu"),
-      onEvent: (event) => agent.onEngineEvent("cpu", event),
-      onRestart: () => {},
-    });
-    agent.addDevice(supervisor);
-    agent.attach({
-      send: (message) => this.said.push(message),
-      progressNow: () => {},
-      progressSoon: () => {},
-    });
-    supervisor.start();
-    this.engine.says(openedMessage);
-    return agent;
-  }
-
-  /** Waits for the job with that number, from 1. */
-  async job(number: number): Promise<RenderJob> {
-    const what = `job ${number} reaches the engine process`;
-    await eventually(() => this.engine.jobs.length >= number, { limitMs: 5_000, what });
-    const job = this.engine.jobs[number - 1];
-    assert.ok(job);
-    return job;
-  }
-
-  /** Plays an engine that has rendered the job, and waits for the report. */
-  async finish(job: RenderJob): Promise<void> {
-    await writeFile(join(job.folder, "video.mp4"), "frames");
-    const rest = { cleanedPrompt: "p", planDigest: "d", weightsDigest: "w", kind: "k" };
-    const size = { frames: 17, height: 64, width: 64 };
-    const output = { media: "video.mp4", others: [], ...size, ...rest };
-    const before = this.said.length;
-    this.engine.says({ type: "done", output });
-    await this.report(before);
-  }
-
-  async report(before: number): Promise<void> {
-    await eventually(() => this.said.length > before, { limitMs: 5_000, what: "a report" });
-  }
-}
-
-test("a lease that is said twice is rendered once", async (t) => {
-  const stage = new Stage();
-  const agent = await stage.start(t);
-  agent.onLease(first);
-  agent.onLease(first);
-  await stage.finish(await stage.job(1));
+test("a lease that is said twice is rendered once, and reported again when it has ended", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(first);
+  await stage.finishes(await stage.job(1));
+  stage.agent.onLease(first);
   assert.equal(stage.engine.jobs.length, 1);
-  assert.deepEqual(
-    stage.said.map(({ $case }) => $case),
-    ["deviceChanged", "completed"],
-  );
+  assert.deepEqual(stage.reported, ["deviceChanged", "completed", "completed"]);
 });
 
-test("a device that has a clip refuses another one, and goes on", async (t) => {
-  const stage = new Stage();
-  const agent = await stage.start(t);
-  agent.onLease(first);
-  assert.deepEqual(agent.progress().idleDevices, []);
-  agent.onLease(second);
+test("a device that has two clips refuses another one, and goes on", async (t) => {
+  const stage = await AgentStage.of(t);
+  for (const lease of [first, second, third]) stage.agent.onLease(lease);
+  assert.deepEqual(stage.agent.progress().idleDevices, []);
   const refused = stage.said.at(-1);
   assert.ok(refused?.$case === "failed");
   assert.equal(refused.value.failure?.code, "UNAVAILABLE");
-  assert.equal(refused.value.attempt?.attempt, 2);
-  await stage.finish(await stage.job(1));
-  assert.deepEqual(agent.progress().idleDevices, ["cpu"]);
+  assert.equal(refused.value.attempt?.attempt, 3);
+  await stage.finishes(await stage.job(1));
+  await stage.finishes(await stage.job(2));
+  assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
 });
 
-test("Hello repeats the last report of a device until another lease proves it heard", async (t) => {
-  const stage = new Stage();
-  const agent = await stage.start(t);
-  agent.onLease(first);
-  const job = await stage.job(1);
-  assert.deepEqual(agent.hello().held, [first.attempt]);
-  await stage.finish(job);
-  const attempts = () => agent.hello().completed.map(({ attempt }) => attempt?.attempt);
-  assert.deepEqual(agent.hello().held, []);
-  assert.deepEqual(attempts(), [1]);
-  assert.deepEqual(attempts(), [1]);
-  agent.onLease(second);
-  await stage.job(2);
-  assert.deepEqual(attempts(), []);
+test("Hello repeats reports until a lease proves that all but the newest were heard", async (t) => {
+  const stage = await AgentStage.of(t);
+  const completed = () => stage.agent.hello().completed.map(({ attempt }) => attempt?.attempt);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  assert.deepEqual(stage.agent.hello().held, [first.attempt, second.attempt]);
+  await stage.finishes(await stage.job(1));
+  await stage.finishes(await stage.job(2));
+  assert.deepEqual(stage.agent.hello().held, []);
+  assert.deepEqual(completed(), [1, 2]);
+  assert.deepEqual(completed(), [1, 2]);
+  stage.agent.onLease(third);
+  await stage.job(3);
+  assert.deepEqual(completed(), [2]);
   const before = stage.said.length;
-  stage.engine.says({ type: "failed", code: "IO", message: "disk", engineUsable: true });
-  await stage.report(before);
-  assert.deepEqual(agent.hello().failed[0]?.failure, { code: "IO", message: "disk" });
+  stage.fails("IO", "disk");
+  await stage.becomes(() => stage.said.length > before, "a report");
+  assert.deepEqual(stage.agent.hello().failed[0]?.failure, { code: "IO", message: "disk" });
 });
 
 test("progress tells stage, steps and totals of the attempt", async (t) => {
-  const stage = new Stage();
-  const agent = await stage.start(t);
-  agent.onLease(first);
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
   await stage.job(1);
   stage.engine.says({ type: "stage", stage: "denoise" });
   stage.engine.says({ type: "stage_ended", stage: "text_encode", seconds: 0.5 });
-  const module = { layer: 0, block: "spatial", module: "mlp", calls: 2, seconds: 1 } as const;
-  stage.engine.says({
-    type: "steps",
-    step: 2,
-    steps: 10,
-    stepSeconds: [1, 1],
-    flops: 10,
-    flopsNone: 30,
-    modules: [{ ...module, tokensComputed: 5, tokensReused: 7, flops: 10 }],
-  });
-  const [told] = agent.progress().attempts;
+  stage.engine.says(stepsMessage(2, [1, 1]));
+  const [told] = stage.agent.progress().attempts;
   assert.equal(told?.stage, "denoise");
   assert.equal(told?.step, 2);
   assert.equal(told?.totals?.tokensComputed, 5n);
   assert.equal(told?.totals?.tokensReused, 7n);
   assert.equal(told?.totals?.flopsNone, 30);
   assert.equal(told?.totals?.textEncodeSeconds, 0.5);
+  assert.equal(told?.totals?.denoiseSeconds, 2);
+  stage.engine.says({ type: "stage_ended", stage: "denoise", seconds: 2.5 });
+  assert.equal(stage.agent.progress().attempts[0]?.totals?.denoiseSeconds, 2.5);
 });
 
-test("a draining agent asks for nothing and waits for its clip", async (t) => {
-  const stage = new Stage();
-  const agent = await stage.start(t);
-  agent.onLease(first);
+test("a canary is rendered for its digest, with nothing left and nothing in the metrics", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onCanary({ id: "c1", device: "cpu", model: "demo" });
+  assert.deepEqual(stage.agent.progress().idleDevices, []);
   const job = await stage.job(1);
-  let drained = false;
-  const draining = agent.drain(60_000).then(() => {
-    drained = true;
-  });
-  await Promise.resolve();
-  assert.ok(!drained);
-  await stage.finish(job);
-  await draining;
-  assert.deepEqual(agent.progress().idleDevices, []);
-  assert.equal(stage.said.at(-1)?.$case, "completed");
+  assert.equal(job.plan.frames, 1);
+  stage.steps(1, [1]);
+  await stage.finishes(job);
+  const said = stage.said.at(-1);
+  assert.ok(said?.$case === "canaryResult");
+  assert.equal(said.value.sha256, createHash("sha256").update("frames").digest("hex"));
+  assert.equal(said.value.failure, undefined);
+  assert.deepEqual(await stage.store.keys(), []);
+  const { body } = await stage.metrics.scrape();
+  assert.doesNotMatch(body, /tocafarm_step_seconds_count\{.*\} [1-9]/);
+  assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
+});
+
+test("a canary waits for the clip before it, and one that cannot be rendered says why", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  stage.agent.onCanary({ id: "c1", device: "cpu", model: "demo" });
+  await stage.finishes(await stage.job(1));
+  assert.equal((await stage.job(2)).plan.frames, 1);
+  stage.fails("IO");
+  await stage.finishes(await stage.job(3));
+  stage.agent.onCanary({ id: "c2", device: "cpu", model: "other" });
+  stage.agent.onCanary({ id: "c3", device: "cuda:9", model: "demo" });
+  const results = () =>
+    stage.said.flatMap((said) => (said.$case === "canaryResult" ? [said.value] : []));
+  await stage.becomes(() => results().length === 3, "three results");
+  const codes = results().map(({ id, failure }) => `${id} ${failure?.code}`);
+  assert.deepEqual(codes.sort(), ["c1 IO", "c2 NOT_FOUND", "c3 NOT_FOUND"]);
 });

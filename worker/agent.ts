@@ -7,19 +7,24 @@ import { attemptName } from "../common/ids.js";
 import type { Log } from "../common/log.js";
 import type {
   AttemptRef,
+  Canary,
   CancelAttempt,
-  Completed,
   ConnectRequest,
+  CutAttempt,
   Device,
-  Failed,
   Hello,
   Lease,
   Model,
   Progress,
 } from "../proto/gen/tocafarm/v1/worker.js";
 import { Attempt } from "./attempt.js";
+import { Canaries } from "./canary.js";
+import { DeviceSlots } from "./device-slots.js";
+import { drainAttempts } from "./drain.js";
 import type { FromEngine, ModelRef } from "./engine-messages.js";
 import type { WorkerMetrics } from "./metrics.js";
+import { Pace } from "./remaining.js";
+import { type Report, Reports } from "./reports.js";
 import type { Supervisor } from "./supervisor.js";
 
 /** What the agent needs of the link. */
@@ -40,31 +45,43 @@ export interface AgentOptions {
   readonly log: Log;
   /** For the attempts' own folders. */
   readonly folder: string;
+  /** At least so long between two checkpoints of a clip; 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
 }
 
-type Report =
-  | { readonly $case: "completed"; readonly value: Completed }
-  | { readonly $case: "failed"; readonly value: Failed };
+interface OwnDevice {
+  readonly slots: DeviceSlots;
+  readonly pace: Pace;
+  /** What was told of it last, to tell only news. */
+  told: string;
+}
 
 export class Agent {
   readonly #options: AgentOptions;
-  readonly #supervisors = new Map<string, Supervisor>();
-  readonly #told = new Map<string, string>();
-  readonly #attempts = new Map<string, Attempt>();
-  /** The last report of each device: heard for certain only when it is given another lease. */
-  readonly #unacknowledged = new Map<string, Report>();
+  readonly #devices = new Map<string, OwnDevice>();
+  readonly #reports = new Reports();
+  readonly #canaries: Canaries;
   #link: AgentLink | undefined;
   #draining = false;
-  #whenIdle: (() => void) | undefined;
+  #onAttemptEnd: (() => void) | undefined;
 
   constructor(options: AgentOptions) {
+    const { models, folder, log } = options;
     this.#options = options;
+    this.#canaries = new Canaries({
+      models,
+      folder,
+      log,
+      onResult: (value) => {
+        this.#link?.send({ $case: "canaryResult", value });
+      },
+    });
   }
 
   /** Adds the supervisor of a device, before the link starts. */
   addDevice(supervisor: Supervisor): void {
-    this.#supervisors.set(supervisor.settings.device, supervisor);
-    this.#told.set(supervisor.settings.device, newsOf(supervisor));
+    const slots = new DeviceSlots(supervisor);
+    this.#devices.set(slots.device, { slots, pace: new Pace(), told: newsOf(supervisor) });
   }
 
   attach(link: AgentLink): void {
@@ -72,27 +89,28 @@ export class Agent {
   }
 
   hello(): Hello {
-    const reports = [...this.#unacknowledged.values()];
-    for (const [device, supervisor] of this.#supervisors) {
-      this.#told.set(device, newsOf(supervisor));
-    }
+    const devices = [...this.#devices.values()];
+    for (const device of devices) device.told = newsOf(device.slots.supervisor);
+    const held = this.#attempts();
+    const kept = held.flatMap(({ checkpoint }) => (checkpoint === undefined ? [] : [checkpoint]));
     return {
       workerId: this.#options.workerId,
       version: this.#options.version,
-      devices: [...this.#supervisors.values()].map(deviceMessage),
+      devices: devices.map(({ slots }) => deviceMessage(slots.supervisor)),
       models: [...this.#options.modelMessages],
-      held: [...this.#attempts.values()].map(({ ref }) => ref),
-      completed: reports.flatMap((report) => (report.$case === "completed" ? [report.value] : [])),
-      failed: reports.flatMap((report) => (report.$case === "failed" ? [report.value] : [])),
-      checkpoints: [],
+      held: held.map(({ ref }) => ref),
+      completed: this.#reports.completed,
+      failed: this.#reports.failed,
+      checkpoints: [...this.#reports.checkpoints, ...kept],
       draining: this.#draining,
     };
   }
 
   progress(): Progress {
+    const asking = [...this.#devices].filter(([, { slots }]) => this.#asks(slots));
     return {
-      attempts: [...this.#attempts.values()].map((attempt) => attempt.progress()),
-      idleDevices: [...this.#supervisors.keys()].filter((device) => this.#isFree(device)),
+      attempts: this.#attempts().map((attempt) => attempt.progress()),
+      idleDevices: asking.map(([name]) => name),
       draining: this.#draining,
     };
   }
@@ -103,91 +121,167 @@ export class Agent {
       this.#options.log.error({ clip: lease.clipId }, "a lease without an attempt was passed over");
       return;
     }
-    if (this.#attempts.has(nameOf(ref))) return; // said twice
-    const supervisor = this.#supervisors.get(lease.device);
-    if (supervisor === undefined || !this.#isFree(lease.device)) {
+    if (this.#find(ref) !== undefined) return; // said twice
+    const reported = this.#reports.of(ref);
+    const device = this.#devices.get(lease.device);
+    if (reported !== undefined) {
+      this.#link?.send(reported);
+    } else if (device === undefined || this.#draining || !device.slots.hasRoom) {
       const why = `device ${lease.device} of ${this.#options.workerId} takes no clip now`;
       this.#link?.send(failedReport(ref, new FarmError("UNAVAILABLE", why)));
-      return;
+    } else {
+      this.#reports.leaseGiven(lease.device);
+      const { supervisor } = device.slots;
+      device.slots.put(
+        new Attempt({
+          ...{ ...this.#options, lease, ref, supervisor, pace: device.pace },
+          onCheckpoint: (value) => this.#link?.send({ $case: "checkpoint", value }),
+        }),
+      );
+      this.#advance(device.slots);
     }
-    this.#unacknowledged.delete(lease.device);
-    void this.#run(new Attempt({ ...this.#options, lease, ref, supervisor }));
   }
 
   onCancel({ attempt: ref, reason }: CancelAttempt): void {
-    const attempt = ref && this.#attempts.get(nameOf(ref));
-    attempt?.cancel(new FarmError("CANCELLED", `the attempt was ${reason || "cancelled"}`));
+    const why = new FarmError("CANCELLED", `the attempt was ${reason || "cancelled"}`);
+    this.#stop(ref, why, (attempt) => attempt.cancel(why));
+  }
+
+  onCut({ attempt: ref, reason }: CutAttempt): void {
+    const why = new FarmError("INTERRUPTED", `the attempt was ${reason || "cut"}`);
+    this.#stop(ref, why, (attempt) => attempt.cut(why));
+  }
+
+  onCanary(canary: Canary): void {
+    const slots = this.#devices.get(canary.device)?.slots;
+    this.#canaries.ask(canary, slots?.supervisor);
+    if (slots !== undefined) this.#advance(slots);
   }
 
   /** A device's status, or whether it is idle, may have changed. */
-  onDeviceChange(device: string): void {
-    const supervisor = this.#supervisors.get(device);
-    if (supervisor === undefined) return;
-    if (this.#told.get(device) !== newsOf(supervisor)) {
-      this.#told.set(device, newsOf(supervisor));
-      const value = { device: deviceMessage(supervisor) };
-      this.#link?.send({ $case: "deviceChanged", value });
+  onDeviceChange(name: string): void {
+    const device = this.#devices.get(name);
+    if (device === undefined) return;
+    const { supervisor } = device.slots;
+    if (device.told !== newsOf(supervisor)) {
+      device.told = newsOf(supervisor);
+      this.#link?.send({ $case: "deviceChanged", value: { device: deviceMessage(supervisor) } });
     }
-    if (this.#isFree(device)) this.#link?.progressNow();
+    // Its engine may be long in coming back: another device begins the clip sooner.
+    if (supervisor.status !== "ready") {
+      this.#handBack(device.slots, new FarmError("INTERRUPTED", `device ${name} is not ready`));
+      this.#canaries.deviceGone(name, supervisor.status);
+    }
+    this.#advance(device.slots);
   }
 
-  onEngineEvent(device: string, event: FromEngine): void {
+  onEngineEvent(name: string, event: FromEngine): void {
+    const attempt = this.#devices.get(name)?.slots.running;
+    if (attempt === undefined) return; // a canary's
     const { metrics } = this.#options;
     if (event.type === "stage_ended") metrics.observeStage(event.stage, event.seconds);
-    const attempt = this.#attemptOn(device);
-    if (attempt === undefined) return;
-    if (event.type === "steps") metrics.countSteps(device, attempt.model, event);
+    if (event.type === "steps") metrics.countSteps(name, attempt.model, event);
+    const asked = attempt.inLastSteps;
     attempt.onEngineEvent(event);
-    this.#link?.progressSoon();
+    if (attempt.inLastSteps && !asked) this.#link?.progressNow();
+    else this.#link?.progressSoon();
   }
 
-  /** Takes no more leases; waits for running attempts, and after the grace hands them back. */
-  async drain(graceMs: number): Promise<void> {
+  /**
+   * Takes no more leases; lets the attempts end that end within the grace, cuts the others at a
+   * refresh point, and hands back what is then left when the grace is nearly over or `hurry` aborts.
+   */
+  async drain(graceMs: number, hurry: AbortSignal): Promise<void> {
     this.#draining = true;
+    const why = new FarmError("INTERRUPTED", "drained");
+    for (const { slots } of this.#devices.values()) this.#handBack(slots, why);
     this.#link?.progressNow();
-    const handBack = setTimeout(() => this.#handBack(), graceMs);
-    if (this.#attempts.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
-    clearTimeout(handBack);
+    await drainAttempts({
+      ...{ graceMs, hurry, why },
+      attempts: () => this.#attempts(),
+      ended: () =>
+        new Promise((resolve) => {
+          this.#onAttemptEnd = resolve;
+        }),
+      // The report comes first; the engine is killed when the worker stops.
+      handBack: (attempt) => this.#link?.send(failedReport(attempt.ref, why, false)),
+    });
   }
 
-  #handBack(): void {
-    for (const attempt of this.#attempts.values()) {
-      attempt.cancel(new FarmError("UNAVAILABLE", "drained"));
+  /** Gives the engine its next work, or asks for some. */
+  #advance(slots: DeviceSlots): void {
+    if (slots.engineFree && !this.#draining) {
+      const canary = this.#canaries.take(slots.device);
+      const attempt = canary === undefined ? slots.begin() : undefined;
+      if (canary !== undefined) void this.#try(slots, canary);
+      if (attempt !== undefined) void this.#run(slots, attempt);
     }
+    if (this.#asks(slots)) this.#link?.progressNow();
   }
 
-  async #run(attempt: Attempt): Promise<void> {
+  async #try(slots: DeviceSlots, canary: Canary): Promise<void> {
+    slots.occupy();
+    await this.#canaries.run(canary, slots.supervisor);
+    slots.release();
+    this.#advance(slots);
+  }
+
+  #asks(slots: DeviceSlots): boolean {
+    return !this.#draining && slots.wantsLease;
+  }
+
+  async #run(slots: DeviceSlots, attempt: Attempt): Promise<void> {
     const { log } = this.#options;
     const name = nameOf(attempt.ref);
-    this.#attempts.set(name, attempt);
-    log.info({ attempt: name, device: attempt.device }, "attempt begins");
+    log.info({ attempt: name, device: slots.device }, "attempt begins");
+    const onEngineFree = () => {
+      slots.freeEngine(attempt);
+      this.#advance(slots);
+    };
     let report: Report;
     try {
-      report = { $case: "completed", value: await attempt.run() };
+      report = { $case: "completed", value: await attempt.run(onEngineFree) };
       log.info({ attempt: name }, "attempt completed");
     } catch (thrown) {
       const error = asFarmError(thrown);
       report = failedReport(attempt.ref, error);
       log.warn({ attempt: name, code: error.code, reason: error.message }, "attempt failed");
     }
-    this.#attempts.delete(name);
-    this.#unacknowledged.set(attempt.device, report);
+    this.#end(slots, attempt, report);
+  }
+
+  /** Stops a held attempt: by `stop`, or at once while it is not begun. */
+  #stop(ref: AttemptRef | undefined, why: FarmError, stop: (attempt: Attempt) => void): void {
+    const found = ref && this.#find(ref);
+    if (found === undefined) return;
+    if (found.slots.isWaiting(found.attempt)) this.#handBack(found.slots, why);
+    else stop(found.attempt);
+  }
+
+  /** Gives back the attempt that waits, if one does. */
+  #handBack(slots: DeviceSlots, why: FarmError): void {
+    const attempt = slots.dropWaiting();
+    if (attempt !== undefined) this.#end(slots, attempt, failedReport(attempt.ref, why));
+  }
+
+  #end(slots: DeviceSlots, attempt: Attempt, report: Report): void {
+    slots.remove(attempt);
+    this.#reports.add(slots.device, report, attempt.checkpoint);
     this.#link?.send(report);
     this.#link?.progressNow();
-    if (this.#attempts.size === 0) this.#whenIdle?.();
+    this.#onAttemptEnd?.();
   }
 
-  #attemptOn(device: string): Attempt | undefined {
-    return [...this.#attempts.values()].find((attempt) => attempt.device === device);
+  #find(ref: AttemptRef): { readonly slots: DeviceSlots; readonly attempt: Attempt } | undefined {
+    for (const { slots } of this.#devices.values()) {
+      const attempt = slots.attempts.find((held) => nameOf(held.ref) === nameOf(ref));
+      if (attempt !== undefined) return { slots, attempt };
+    }
+    return undefined;
   }
 
-  #isFree(device: string): boolean {
-    const idle = this.#supervisors.get(device)?.idle === true;
-    return idle && !this.#draining && this.#attemptOn(device) === undefined;
+  #attempts(): readonly Attempt[] {
+    return [...this.#devices.values()].flatMap(({ slots }) => slots.attempts);
   }
 }
 
@@ -195,10 +289,10 @@ function nameOf({ segmentId, attempt }: AttemptRef): string {
   return attemptName(segmentId, attempt);
 }
 
-/** Always with a dead child: an attempt ends only when its engine is idle again or gone. */
-function failedReport(attempt: AttemptRef, { code, message }: FarmError) {
+/** With a dead child: an attempt ends only when its engine is idle again or gone. */
+function failedReport(attempt: AttemptRef, { code, message }: FarmError, childDead = true) {
   const failure: { code: ErrorCode; message: string } = { code, message };
-  return { $case: "failed" as const, value: { attempt, failure, childDead: true } };
+  return { $case: "failed" as const, value: { attempt, failure, childDead } };
 }
 
 /** What of a device changes, as one text to compare. */

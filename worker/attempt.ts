@@ -1,25 +1,29 @@
 // One attempt, from its lease to its files in the store: an own folder, the engine's work with its
-// running totals, the upload. What it leaves behind is either everything or nothing.
-import { createWriteStream } from "node:fs";
+// checkpoints and running totals, the upload. What it leaves behind is either everything or nothing;
+// only its checkpoints stay, for the next attempt to go on from.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { type Artifact, type ArtifactStore, checkKey } from "../artifacts/port.js";
 import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
 import { makeFolders } from "../common/folders.js";
 import type { Log } from "../common/log.js";
-import type { Artifact as ArtifactMessage, RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type {
   AttemptProgress,
   AttemptRef,
+  Checkpoint,
   Completed,
   Lease,
 } from "../proto/gen/tocafarm/v1/worker.js";
+import { toArtifactMessage } from "./artifact-message.js";
+import { fetchCheckpoint, fetchInitialLatent } from "./attempt-inputs.js";
+import { AttemptTally } from "./attempt-tally.js";
+import { CheckpointUploads } from "./checkpoint-uploads.js";
 import type { FromEngine, ModelRef, RenderJob, RenderOutput } from "./engine-messages.js";
 import { jobOf } from "./lease-job.js";
 import { manifestText } from "./manifest.js";
 import type { Stage, WorkerMetrics } from "./metrics.js";
+import { isInLastSteps, type Pace, type Remaining, remaining } from "./remaining.js";
 import type { Supervisor } from "./supervisor.js";
 
 const manifestName = "manifest.json";
@@ -31,115 +35,153 @@ export interface AttemptOptions {
   readonly models: ReadonlyMap<string, ModelRef>;
   readonly store: ArtifactStore;
   readonly metrics: WorkerMetrics;
+  /** Of the device. */
+  readonly pace: Pace;
   /** Below it the attempt makes a folder of its own. */
   readonly folder: string;
+  /** At least so long between two checkpoints; 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
   readonly version: string;
   readonly log: Log;
+  /** A checkpoint lies in the store. */
+  readonly onCheckpoint: (checkpoint: Checkpoint) => void;
 }
 
 export class Attempt {
   readonly ref: AttemptRef;
   readonly #options: AttemptOptions;
-  #stage: Stage = "load";
-  #step = 0;
+  readonly #tally: AttemptTally;
+  readonly #checkpoints: CheckpointUploads;
+  #rendering = false;
+  #checkpoint: Checkpoint | undefined;
   #cancelled: FarmError | undefined;
-  readonly #totals: RenderTotals = {
-    tokensComputed: 0n,
-    tokensReused: 0n,
-    flops: 0,
-    flopsNone: 0,
-    textEncodeSeconds: 0,
-    denoiseSeconds: 0,
-    decodeSeconds: 0,
-    encodeSeconds: 0,
-    uploadSeconds: 0,
-  };
+  #cut: FarmError | undefined;
 
   constructor(options: AttemptOptions) {
-    this.ref = options.ref;
+    const { store, lease, ref, metrics, log } = options;
+    this.ref = ref;
     this.#options = options;
-  }
-
-  get device(): string {
-    return this.#options.supervisor.settings.device;
+    this.#tally = new AttemptTally(lease, monotonicClock);
+    this.#checkpoints = new CheckpointUploads({
+      ...{ store, clip: lease.clipId, attempt: ref, metrics, log },
+      onStored: (checkpoint) => {
+        this.#checkpoint = checkpoint;
+        options.onCheckpoint(checkpoint);
+      },
+    });
   }
 
   get model(): string {
     return this.#options.lease.spec?.model ?? "";
   }
 
+  /** The newest one in the store; undefined when this attempt has stored none. */
+  get checkpoint(): Checkpoint | undefined {
+    return this.#checkpoint;
+  }
+
+  /** What it still needs, by what is known. */
+  get remaining(): Remaining {
+    return remaining(this.#tally, this.#options.pace, this.#pixels);
+  }
+
+  /** Whether its engine will soon be free. */
+  get inLastSteps(): boolean {
+    return isInLastSteps(this.#tally);
+  }
+
   progress(): AttemptProgress {
-    return {
-      attempt: this.ref,
-      stage: this.#stage,
-      step: this.#step,
-      steps: this.#options.lease.spec?.steps ?? 0,
-      totals: { ...this.#totals },
-    };
+    const { stage, step, steps, totals } = this.#tally;
+    return { attempt: this.ref, stage, step, steps, totals };
   }
 
   onEngineEvent(event: FromEngine): void {
-    if (event.type === "stage") this.#stage = event.stage;
-    else if (event.type === "stage_ended") this.#addSeconds(event.stage, event.seconds);
-    else if (event.type === "steps") {
-      this.#step = event.step;
-      this.#totals.flops += event.flops;
-      this.#totals.flopsNone += event.flopsNone;
-      for (const module of event.modules) {
-        this.#totals.tokensComputed += BigInt(module.tokensComputed);
-        this.#totals.tokensReused += BigInt(module.tokensReused);
-      }
+    this.#tally.onEngineEvent(event);
+    if (event.type === "stage_ended") {
+      this.#options.pace.observe(event.stage, event.seconds, this.#pixels);
+    } else if (event.type === "checkpoint") {
+      const { step, path } = event;
+      this.#checkpoints.offer({ step, path, totals: this.#tally.totals });
+    } else if (event.type === "checkpoint_failed") {
+      this.#checkpoints.failed(event.step, event.message);
     }
   }
 
   /** Makes `run` reject with `why` once the engine has stopped. */
   cancel(why: FarmError): void {
     this.#cancelled ??= why;
-    this.#options.supervisor.cancel();
+    if (this.#rendering) this.#options.supervisor.cancel();
+  }
+
+  /**
+   * Makes `run` reject with `why` at the next refresh point, after its checkpoint was told; it
+   * resolves where the engine's work is already done.
+   */
+  cut(why: FarmError): void {
+    if (this.#cut !== undefined) return;
+    this.#cut = why;
+    if (this.#rendering) this.#options.supervisor.cut();
   }
 
   /**
    * Renders and uploads; rejects with a FarmError when nothing of the attempt is left, here or
-   * there.
+   * there, but its checkpoints. `onEngineFree` is called once, as soon as the engine may begin
+   * something else.
    */
-  async run(): Promise<Completed> {
+  async run(onEngineFree: () => void): Promise<Completed> {
     const name = `${this.ref.segmentId}.${this.ref.attempt}`;
     const folder = join(this.#options.folder, name);
+    this.#tally.begin("load");
     try {
       checkKey(name); // it came over the network, and names a folder
-      await makeFolders(folder);
-      const job = await this.#job(folder);
-      this.#throwIfCancelled();
-      const output = await this.#options.supervisor.render(job);
-      this.#comparePlans(output.planDigest);
+      const { job, output } = await this.#render(folder).finally(onEngineFree);
       const artifacts = await this.#upload(job, output);
-      return { attempt: this.ref, artifacts: artifacts.map(toMessage), totals: this.#totals };
+      this.#checkpoints.abandon();
+      const totals = this.#tally.totals;
+      return { attempt: this.ref, artifacts: artifacts.map(toArtifactMessage), totals };
     } catch (thrown) {
-      throw this.#cancelled ?? asFarmError(thrown);
+      throw await this.#outcome(asFarmError(thrown));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
 
-  async #job(folder: string): Promise<RenderJob> {
-    const { lease, models, supervisor } = this.#options;
-    const { settings } = supervisor;
-    const key = lease.spec?.initialLatentKey ?? "";
-    const initialLatentPath = key === "" ? null : await this.#fetch(key, folder);
-    return jobOf(lease, { settings, models, folder, initialLatentPath });
+  async #render(folder: string): Promise<{ job: RenderJob; output: RenderOutput }> {
+    const { supervisor } = this.#options;
+    await makeFolders(folder);
+    const job = await this.#job(folder);
+    this.#throwIfCancelled();
+    if (this.#cut !== undefined) throw this.#cut;
+    this.#rendering = true;
+    try {
+      const output = await supervisor.render(job);
+      this.#comparePlans(output.planDigest);
+      return { job, output };
+    } finally {
+      this.#rendering = false;
+    }
   }
 
-  /** A local path of an artifact: where the store has it, or a copy in the attempt's folder. */
-  async #fetch(key: string, folder: string): Promise<string> {
-    const { store } = this.#options;
-    if ((await store.head(key)) === undefined) {
-      throw new FarmError("NOT_FOUND", `the initial latent ${key} is not in the artifact store`);
+  async #job(folder: string): Promise<RenderJob> {
+    const { lease, models, supervisor, store, checkpointPeriodSeconds } = this.#options;
+    const { settings } = supervisor;
+    const key = lease.spec?.initialLatentKey ?? "";
+    const initialLatentPath = key === "" ? null : await fetchInitialLatent(store, key, folder);
+    const { resume } = lease;
+    const resumeFromPath =
+      resume === undefined ? null : await fetchCheckpoint(store, resume, folder);
+    const paths = { folder, initialLatentPath, resumeFromPath };
+    return jobOf(lease, { settings, models, checkpointPeriodSeconds, ...paths });
+  }
+
+  /** What `run` rejects with; a checkpoint that may be gone on from is told before. */
+  async #outcome(error: FarmError): Promise<FarmError> {
+    if (this.#cancelled !== undefined) {
+      this.#checkpoints.abandon();
+      return this.#cancelled;
     }
-    const path = store.localPath?.(key);
-    if (path !== undefined) return path;
-    const copy = join(folder, "initial-latent.safetensors");
-    await pipeline(store.get(key), createWriteStream(copy));
-    return copy;
+    await this.#checkpoints.settled();
+    return error.code === "INTERRUPTED" && this.#cut !== undefined ? this.#cut : error;
   }
 
   /** The farm's figures come from the coordinator's plan: another plan here means other figures. */
@@ -153,7 +195,8 @@ export class Attempt {
   /** Media first, then manifest and the rest: the order in which they are reported. */
   async #upload(job: RenderJob, output: RenderOutput): Promise<readonly Artifact[]> {
     const { store, lease } = this.#options;
-    this.#stage = "upload";
+    const stage: Stage = "upload";
+    this.#tally.begin(stage);
     const beganMs = monotonicClock.now();
     const stored: Artifact[] = [];
     try {
@@ -173,8 +216,9 @@ export class Attempt {
       throw thrown;
     }
     const seconds = (monotonicClock.now() - beganMs) / 1000;
-    this.#addSeconds("upload", seconds);
-    this.#options.metrics.observeStage("upload", seconds);
+    this.#tally.end(stage, seconds);
+    this.#options.pace.observe(stage, seconds, this.#pixels);
+    this.#options.metrics.observeStage(stage, seconds);
     return stored;
   }
 
@@ -197,25 +241,12 @@ export class Attempt {
     await Promise.allSettled(stored.map(({ key }) => this.#options.store.delete(key)));
   }
 
-  #addSeconds(stage: Stage, seconds: number): void {
-    const field = totalsField[stage];
-    if (field !== undefined) this.#totals[field] += seconds;
-  }
-
   #throwIfCancelled(): void {
     if (this.#cancelled !== undefined) throw this.#cancelled;
   }
-}
 
-const totalsField = {
-  load: undefined,
-  text_encode: "textEncodeSeconds",
-  denoise: "denoiseSeconds",
-  decode: "decodeSeconds",
-  encode: "encodeSeconds",
-  upload: "uploadSeconds",
-} as const satisfies Record<Stage, keyof RenderTotals | undefined>;
-
-function toMessage({ key, sha256, sizeBytes }: Artifact): ArtifactMessage {
-  return { key, sha256, sizeBytes: BigInt(sizeBytes) };
+  get #pixels(): number {
+    const { frames = 0, height = 0, width = 0 } = this.#options.lease.spec ?? {};
+    return frames * height * width;
+  }
 }

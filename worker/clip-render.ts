@@ -62,8 +62,8 @@ export class ClipRender {
   }
 
   /**
-   * Renders; throws the engine's or encoder's FarmError, CANCELLED after cancel. FFmpeg is gone
-   * then.
+   * Renders; throws the engine's or encoder's FarmError, CANCELLED after cancel, INTERRUPTED after
+   * cut. FFmpeg is gone then.
    */
   async run(): Promise<RenderOutput> {
     try {
@@ -81,6 +81,11 @@ export class ClipRender {
     this.#fail(new FarmError("CANCELLED", "the render was cancelled"));
   }
 
+  /** Stops at the next refresh point, with a checkpoint; a file that only needs its end gets it. */
+  cut(): void {
+    this.#engine.cut();
+  }
+
   async #run(): Promise<RenderOutput> {
     const job = this.#job;
     const cleanedPrompt = this.#cleanedPrompt();
@@ -94,9 +99,9 @@ export class ClipRender {
         initialLatentPath: job.initialLatentPath,
         saveLatentPath: job.saveLatent ? join(job.folder, latentName) : null,
         traceIndices: job.trace === "indices",
-        resumeFromPath: null,
-        checkpointFolder: null,
-        checkpointPeriodSeconds: 0,
+        resumeFromPath: job.resumeFromPath,
+        checkpointFolder: job.folder,
+        checkpointPeriodSeconds: job.checkpointPeriodSeconds,
       },
       (event) => this.#onEvent(event),
     );
@@ -128,9 +133,22 @@ export class ClipRender {
   /** What goes wrong here ends the render: nothing may be thrown into the addon. */
   #onEvent(event: EngineEvent): void {
     try {
-      if (event.type === "step") this.#onStep(event);
-      else if (event.type === "stage") this.#onStageEnded(event.stage, event.seconds);
-      else if (event.type === "frames") this.#onFrames(event);
+      switch (event.type) {
+        case "step":
+          this.#onStep(event);
+          break;
+        case "stage":
+          this.#onStageEnded(event.stage, event.seconds);
+          break;
+        case "frames":
+          this.#onFrames(event);
+          break;
+        case "checkpoint":
+        case "checkpoint_failed":
+          this.#saySteps(); // the totals of a checkpoint are those of all steps before it
+          this.#emit(event);
+          break;
+      }
     } catch (thrown) {
       this.#fail(asFarmError(thrown));
     }
@@ -187,8 +205,8 @@ export class ClipRender {
   }
 
   async #writeProfile(): Promise<void> {
-    const { model, plan, folder } = this.#job;
-    const text = this.#profile.text({ model: model.name, policy: plan.policy.name });
+    const { model, plan, folder, firstStep } = this.#job;
+    const text = this.#profile.text({ model: model.name, policy: plan.policy.name, firstStep });
     await writeFile(join(folder, profileName), text);
   }
 

@@ -6,15 +6,16 @@ const needed = ["--coordinator", "127.0.0.1:1", "--model", "/models/demo", "--da
 
 test("a worker needs a coordinator, a model and a data folder", () => {
   assert.deepEqual(workerConfig(needed, { TOCAFARM_DATA: "/farm" }), {
-    coordinator: "127.0.0.1:1",
+    coordinators: ["127.0.0.1:1"],
     modelFolders: ["/models/demo"],
     dataFolder: "/data",
     devices: ["cpu"],
     threads: 0,
     dtype: "fp32",
-    artifactsFolder: "/farm/artifacts",
+    artifacts: "/farm/artifacts",
     http: "127.0.0.1:0",
     id: undefined,
+    checkpointPeriodSeconds: 10,
     graceMs: 30_000,
     logLevel: "info",
   });
@@ -22,6 +23,7 @@ test("a worker needs a coordinator, a model and a data folder", () => {
 
 const refused: readonly (readonly [readonly string[], RegExp])[] = [
   [["--coordinator", "127.0.0.1:1", "--data", "/data"], /--model is required/],
+  [["--coordinator", "127.0.0.1:1,here", ...needed.slice(2)], /"here" is no address/],
   [[...needed, "--device", "gpu"], /device "gpu" is unknown: use "cpu" or "cuda:N"/],
   [[...needed, "--device", "cpu", "--device", "cpu"], /--device cpu is given twice/],
   [[...needed, "--dtype", "fp16"], /--dtype is fp16; one of fp32, bf16/],
@@ -40,4 +42,9 @@ test("a worker's own name is one that it may be given", () => {
     workerConfig([...needed, "--id", defaultWorkerId("ab12")], {}).id?.slice(-5),
     "-ab12",
   );
+});
+
+test("a worker may be told of several coordinators, each once", () => {
+  const argv = ["--coordinator", "a:1,b:2, a:1", ...needed.slice(2)];
+  assert.deepEqual(workerConfig(argv, {}).coordinators, ["a:1", "b:2"]);
 });

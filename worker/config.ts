@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { absoluteLocation } from "../artifacts/location.js";
-import { type FlagTable, type FlagValues, parseFlags } from "../common/config.js";
+import { type FlagTable, type FlagValues, parseAddress, parseFlags } from "../common/config.js";
 import { FarmError } from "../common/errors.js";
 import { defaultLogLevel, logLevels } from "../common/log.js";
 import { defaultDataFolder } from "../common/paths.js";
@@ -11,10 +11,11 @@ import type { Dtype } from "../engine/plan.js";
 
 export const workerFlags = {
   coordinator: {
-    type: "address",
+    type: "string",
+    value: "HOST:PORT,...",
     required: true,
     env: "TOCAFARM_COORDINATOR",
-    help: "where the coordinator's gRPC service is",
+    help: "where the gRPC services of the coordinators are, or of some of them",
   },
   model: { type: "strings", value: "DIR", help: "a model folder to render with; may be repeated" },
   data: { type: "string", required: true, value: "DIR", help: "a folder of this worker alone" },
@@ -34,6 +35,13 @@ export const workerFlags = {
   },
   http: { type: "address", default: "127.0.0.1:0", help: "where to serve /metrics" },
   id: { type: "string", value: "NAME", help: "unique in the farm [host name and data folder]" },
+  "checkpoint-seconds": {
+    type: "integer",
+    min: 0,
+    max: 86_400,
+    default: 10,
+    help: "at least so long between two checkpoints of a clip, 0 = at each refresh point",
+  },
   "grace-seconds": {
     type: "integer",
     min: 0,
@@ -51,7 +59,8 @@ export const workerFlags = {
 } as const satisfies FlagTable;
 
 export interface WorkerConfig {
-  readonly coordinator: string;
+  /** HOST:PORT of each, one at least. */
+  readonly coordinators: readonly string[];
   readonly modelFolders: readonly string[];
   readonly dataFolder: string;
   readonly devices: readonly string[];
@@ -62,6 +71,8 @@ export interface WorkerConfig {
   readonly http: string;
   /** Undefined = made from host name and data folder. */
   readonly id: string | undefined;
+  /** 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
   readonly graceMs: number;
   readonly logLevel: (typeof logLevels)[number];
 }
@@ -84,7 +95,7 @@ export function workerConfig(
     );
   }
   return {
-    coordinator: flags.coordinator,
+    coordinators: coordinatorsOf(flags.coordinator),
     modelFolders: flags.model,
     dataFolder: flags.data,
     devices: devicesOf(flags),
@@ -93,6 +104,7 @@ export function workerConfig(
     artifacts: absoluteLocation(flags.artifacts ?? join(defaultDataFolder(env), "artifacts")),
     http: flags.http,
     id: flags.id,
+    checkpointPeriodSeconds: flags["checkpoint-seconds"],
     graceMs: flags["grace-seconds"] * 1000,
     logLevel: flags["log-level"],
   };
@@ -104,6 +116,12 @@ export function defaultWorkerId(token: string): string {
     .replaceAll(/[^A-Za-z0-9._-]/g, "-")
     .replace(/^[^A-Za-z0-9]+/, "");
   return `${host.slice(0, 80) || "worker"}-${token}`;
+}
+
+function coordinatorsOf(text: string): readonly string[] {
+  const addresses = [...new Set(text.split(",").map((address) => address.trim()))];
+  for (const address of addresses) parseAddress(address);
+  return addresses;
 }
 
 function devicesOf({ device }: FlagValues<typeof workerFlags>): readonly string[] {

@@ -35,6 +35,12 @@ export interface RenderJob {
   /** Frames a second of the written file. */
   readonly saveFps: number;
   readonly initialLatentPath: string | null;
+  /** A checkpoint to go on from; null = begin at step 0. */
+  readonly resumeFromPath: string | null;
+  /** The first step to do: of the checkpoint, else 0. */
+  readonly firstStep: number;
+  /** At least so long between two checkpoints; 0 = at each refresh point. */
+  readonly checkpointPeriodSeconds: number;
   readonly saveLatent: boolean;
   readonly trace: TraceLevel;
   /** The attempt's own folder; it exists and is empty. */
@@ -45,7 +51,9 @@ export interface RenderJob {
 export type ToEngine =
   | { readonly type: "open"; readonly settings: DeviceSettings; readonly model: ModelRef }
   | { readonly type: "render"; readonly job: RenderJob }
-  | { readonly type: "cancel" };
+  | { readonly type: "cancel" }
+  /** Stop at the next refresh point, with a checkpoint; answered by "failed" with INTERRUPTED. */
+  | { readonly type: "cut" };
 
 /** Stages of a clip in an engine process, in order; the agent adds "upload". */
 export type EngineStage = "load" | "text_encode" | "denoise" | "decode" | "encode";
@@ -108,6 +116,10 @@ export type FromEngine =
   | { readonly type: "stage"; readonly stage: EngineStage }
   | { readonly type: "stage_ended"; readonly stage: EngineStage; readonly seconds: number }
   | StepsMessage
+  /** A file in the attempt's folder from which the render can go on; the steps came before. */
+  | { readonly type: "checkpoint"; readonly step: number; readonly path: string }
+  /** It could not be written; the render goes on without it. */
+  | { readonly type: "checkpoint_failed"; readonly step: number; readonly message: string }
   | { readonly type: "done"; readonly output: RenderOutput }
   | FailedMessage;
 

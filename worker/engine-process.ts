@@ -23,6 +23,7 @@ class EngineProcess {
   #model: ModelRef | undefined;
   #render: ClipRender | undefined;
   #cancelled = false;
+  #cut = false;
 
   constructor(settings: DeviceSettings) {
     this.#settings = settings;
@@ -37,9 +38,11 @@ class EngineProcess {
 
   async render(job: RenderJob): Promise<void> {
     this.#cancelled = false;
+    this.#cut = false;
     try {
       const engine = await this.#load(job.model);
       if (this.#cancelled) throw new FarmError("CANCELLED", "the render was cancelled");
+      if (this.#cut) throw new FarmError("INTERRUPTED", "the render was cut before it began");
       const kind = this.#kindOf(engine.info);
       this.#render = new ClipRender({ engine, kind, settings: this.#settings, job, emit });
       emit({ type: "done", output: await this.#render.run() });
@@ -51,6 +54,11 @@ class EngineProcess {
   cancel(): void {
     this.#cancelled = true;
     this.#render?.cancel();
+  }
+
+  cut(): void {
+    this.#cut = true;
+    this.#render?.cut();
   }
 
   /** The engine's kind and the encoder's version: both decide a clip's bits. */
@@ -109,6 +117,9 @@ function main(): void {
         break;
       case "cancel":
         engine?.cancel();
+        break;
+      case "cut":
+        engine?.cut();
         break;
     }
   });

@@ -12,6 +12,9 @@ export interface JobInputs {
   /** The attempt's own folder. */
   readonly folder: string;
   readonly initialLatentPath: string | null;
+  /** A copy of the lease's checkpoint; null = it has none. */
+  readonly resumeFromPath: string | null;
+  readonly checkpointPeriodSeconds: number;
 }
 
 // FFmpeg's rates are rationals; beyond this nothing plays.
@@ -40,6 +43,9 @@ export function jobOf(lease: Lease, inputs: JobInputs): RenderJob {
     seed: lease.seed,
     saveFps: spec.saveFps,
     initialLatentPath: inputs.initialLatentPath,
+    resumeFromPath: inputs.resumeFromPath,
+    firstStep: lease.resume?.step ?? 0,
+    checkpointPeriodSeconds: inputs.checkpointPeriodSeconds,
     saveLatent: spec.saveLatent,
     trace: traceLevel(spec.trace),
     folder: inputs.folder,

@@ -1,34 +1,39 @@
-// The one stream to the coordinator. The agent dials and dials again, for ever: each try on a
-// channel of its own (one that hangs in a black hole would keep the next try waiting) and with a
-// limit until the coordinator's Welcome. What must not be lost is the agent's to say again in the
-// next Hello.
+// The one stream to the coordinator that leads. The agent dials and dials again, for ever: each try
+// on a channel of its own (one that hangs in a black hole would keep the next try waiting) and with
+// a limit until the Welcome. A leader that falls silent is noticed by pings, since it has nothing to
+// say of its own. What must not be lost is the agent's to say again in the next Hello.
 import type { ClientDuplexStream } from "@grpc/grpc-js";
-import { backoffMs } from "../common/backoff.js";
 import { monotonicClock, sleep } from "../common/clock.js";
+import { parseAddress } from "../common/config.js";
 import { FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
 import { createClient, readStream, toFarmError } from "../common/rpc.js";
 import type { Duration } from "../proto/gen/google/protobuf/duration.js";
 import {
+  type Canary,
   type CancelAttempt,
   type ConnectRequest,
   type ConnectResponse,
+  type CutAttempt,
   type Hello,
   type Lease,
   type Progress,
   type Welcome,
   WorkerLinkClient,
 } from "../proto/gen/tocafarm/v1/worker.js";
+import { DialOrder, type DialOutcome } from "./dial-order.js";
 
 export interface LinkOptions {
-  /** HOST:PORT. */
-  readonly coordinator: string;
+  /** HOST:PORT of each, one at least. */
+  readonly coordinators: readonly string[];
   readonly log: Log;
   /** What a new connection begins with, asked anew for each. */
   readonly hello: () => Hello;
   readonly progress: () => Progress;
   readonly onLease: (lease: Lease) => void;
   readonly onCancel: (cancel: CancelAttempt) => void;
+  readonly onCut: (cut: CutAttempt) => void;
+  readonly onCanary: (canary: Canary) => void;
   /** In [0, 1), for the jitter between tries. */
   readonly random: () => number;
 }
@@ -36,9 +41,8 @@ export interface LinkOptions {
 type Message = NonNullable<ConnectRequest["message"]>;
 type Call = ClientDuplexStream<ConnectRequest, ConnectResponse>;
 
-// grpc-js has no limit of its own for a connection that nobody answers.
-const welcomeMsMax = 10_000;
-const redialBackoff = { baseMs: 100, maxMs: 5_000 };
+// A leader that stands still is noticed while a standby takes over.
+const silenceMsMax = 4_500;
 // Two reports of progress a second are as much as anyone can watch.
 const progressGapMs = 500;
 // Without a period from the coordinator, its documented default.
@@ -48,6 +52,7 @@ const progressPeriodMsDefault = 2_000;
 export class Link {
   readonly #options: LinkOptions;
   readonly #stopping = new AbortController();
+  readonly #order: DialOrder;
   #call: Call | undefined;
   #welcomed = false;
   #periodMs = progressPeriodMsDefault;
@@ -58,6 +63,7 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#order = new DialOrder(options.coordinators);
   }
 
   start(): void {
@@ -92,48 +98,58 @@ export class Link {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    const { log, coordinator, random } = this.#options;
-    for (let attempt = 1; !signal.aborted; attempt += 1) {
-      const { error, welcomed } = await this.#session();
+    const { log, random } = this.#options;
+    while (!signal.aborted) {
+      const coordinator = this.#order.address;
+      const { error, outcome } = await this.#session(coordinator);
       if (signal.aborted) return;
-      if (welcomed) attempt = 1;
-      const waitMs = backoffMs(attempt, random(), redialBackoff);
+      const waitMs = this.#order.ended(outcome, monotonicClock.now(), random());
       const { code, message } = error;
-      log.warn({ coordinator, code, reason: message, waitMs }, "no link to the coordinator");
+      const next = { waitMs, next: this.#order.address };
+      log.warn({ coordinator, code, reason: message, ...next }, "no link to the coordinator");
       await sleep(waitMs, signal).catch(() => {});
     }
   }
 
   /** One connection, from Hello to its end. */
-  async #session(): Promise<{ readonly error: FarmError; readonly welcomed: boolean }> {
-    const client = createClient(WorkerLinkClient, this.#options.coordinator);
+  async #session(address: string): Promise<{ error: FarmError; outcome: DialOutcome }> {
+    const client = createClient(WorkerLinkClient, address, { silenceMsMax });
     const call = client.connect();
     call.on("error", () => {}); // the reading loop meets it too, and decides
-    const unanswered = setTimeout(() => call.cancel(), welcomeMsMax);
+    let outcome: DialOutcome = { type: "refused" };
+    const unanswered = setTimeout(() => {
+      outcome = { type: "silent" };
+      call.cancel();
+    }, this.#order.welcomeMs);
     this.#call = call;
     this.send({ $case: "hello", value: this.#options.hello() });
     let error = new FarmError("UNAVAILABLE", "the coordinator ended the stream");
     try {
       for await (const { message } of readStream<ConnectResponse>(call)) {
         clearTimeout(unanswered);
-        this.#onMessage(message);
+        if (message?.$case === "redirect") {
+          outcome = { type: "redirected", leader: checkedAddress(message.value.leader) };
+          error = new FarmError("UNAVAILABLE", "the coordinator does not lead");
+          break;
+        }
+        if (message?.$case === "welcome") outcome = { type: "broken" }; // once it ends
+        this.#onMessage(message, address);
       }
     } catch (thrown) {
       error = toFarmError(thrown);
     }
     clearTimeout(unanswered);
     clearTimeout(this.#progressTimer);
-    const welcomed = this.#welcomed;
     this.#welcomed = false;
     this.#call = undefined;
     client.close();
-    return { error, welcomed };
+    return { error, outcome };
   }
 
-  #onMessage(message: ConnectResponse["message"]): void {
+  #onMessage(message: ConnectResponse["message"], address: string): void {
     switch (message?.$case) {
       case "welcome":
-        this.#onWelcome(message.value);
+        this.#onWelcome(message.value, address);
         break;
       case "lease":
         this.#options.onLease(message.value);
@@ -141,17 +157,25 @@ export class Link {
       case "cancel":
         this.#options.onCancel(message.value);
         break;
+      case "cut":
+        this.#options.onCut(message.value);
+        break;
+      case "canary":
+        this.#options.onCanary(message.value);
+        break;
+      case "redirect":
       case undefined:
         this.#options.log.debug("a message of a newer coordinator was passed over");
     }
   }
 
-  #onWelcome({ progressPeriod, term }: Welcome): void {
+  #onWelcome({ progressPeriod, term }: Welcome, coordinator: string): void {
     const askedMs = durationMs(progressPeriod);
     this.#periodMs = askedMs > 0 ? askedMs : progressPeriodMsDefault;
     this.#welcomed = true;
-    const { coordinator, log } = this.#options;
-    log.info({ coordinator, term: String(term), periodMs: this.#periodMs }, "linked");
+    this.#order.welcomed();
+    const told = { coordinator, term: String(term), periodMs: this.#periodMs };
+    this.#options.log.info(told, "linked");
     this.#sayProgress();
   }
 
@@ -178,4 +202,14 @@ export class Link {
 
 function durationMs(duration: Duration | undefined): number {
   return duration === undefined ? 0 : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+}
+
+/** Where the coordinator says that the leader is; "" for what nobody could dial. */
+function checkedAddress(text: string): string {
+  try {
+    parseAddress(text);
+    return text;
+  } catch {
+    return "";
+  }
 }

@@ -20,10 +20,13 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const config = workerConfig(argv, process.env);
   const log = createLog("worker", config.logLevel);
+  const hurry = new AbortController();
   await runProcess({
     log,
-    start: (teardown, signal) => startWorker({ config, log, teardown, signal, orphaned }),
+    start: (teardown, signal) =>
+      startWorker({ config, log, teardown, signal, hurry: hurry.signal, orphaned }),
     stopMsMax: config.graceMs + stopMsMargin,
+    hurry: () => hurry.abort(),
   });
 }
 

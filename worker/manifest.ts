@@ -1,5 +1,5 @@
 // The manifest beside a clip: what it is and everything that decided its bits. It names no time,
-// worker or attempt, so that two attempts of one clip have the same manifest.
+// worker or attempt, so that two attempts of one clip have the same manifest, unless one was resumed.
 import type { Artifact } from "../artifacts/port.js";
 import type { ProgramVersions, RenderJob, RenderOutput } from "./engine-messages.js";
 
@@ -36,6 +36,8 @@ export function manifestText(inputs: ManifestInputs): string {
     policy: { name: plan.policy.name, options: sortedByName(plan.policy.options) },
     plan_digest: output.planDigest,
     initial_latent: inputs.initialLatentKey === "" ? null : inputs.initialLatentKey,
+    // The steps before it were another attempt's, on this kind of device: the bits are the same.
+    resumed_from: job.resumeFromPath === null ? null : { step: job.firstStep },
     dtype: inputs.dtype,
     kind: output.kind,
     versions: {

@@ -8,6 +8,10 @@ import { type RestartReason, restartReasons } from "./supervisor.js";
 
 export type Stage = EngineStage | "upload";
 
+/** Of a checkpoint that an engine made: skipped = a newer one came before it could be stored. */
+export const checkpointOutcomes = ["stored", "skipped", "failed"] as const;
+export type CheckpointOutcome = (typeof checkpointOutcomes)[number];
+
 export const stages: readonly Stage[] = [
   "load",
   "text_encode",
@@ -56,6 +60,12 @@ const table = {
     labels: ["stage"],
     buckets: stageBuckets,
     zeros: combinations({ stage: stages }),
+  },
+  tocafarm_checkpoints_total: {
+    type: "counter",
+    help: "Checkpoints of running clips, by outcome: stored, skipped for a newer one, or failed.",
+    labels: ["outcome"],
+    zeros: combinations({ outcome: checkpointOutcomes }),
   },
   tocafarm_engine_restarts_total: {
     type: "counter",
@@ -119,6 +129,10 @@ export class WorkerMetrics {
 
   observeStage(stage: Stage, seconds: number): void {
     this.#metrics.observe("tocafarm_stage_seconds", { stage }, seconds);
+  }
+
+  countCheckpoint(outcome: CheckpointOutcome): void {
+    this.#metrics.count("tocafarm_checkpoints_total", { outcome });
   }
 
   countRestart(device: string, reason: RestartReason): void {

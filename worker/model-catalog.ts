@@ -47,12 +47,12 @@ async function describe(folder: ModelFolder, dtype: Dtype): Promise<CatalogModel
   return { name, path, configs, message, modules: modulesOf(folder, dtype) };
 }
 
-// The smallest clip: what layers a model has does not depend on the size.
-const smallest = { frames: 1, height: 64, width: 64, fps: 24, steps: 1, guidance: 1 };
+/** The smallest clip that a model takes: what layers it has does not depend on the size. */
+export const smallestClip = { frames: 1, height: 64, width: 64, fps: 24, steps: 1, guidance: 1 };
 
 /** The first step of a plan that computes everything names every module. */
 function modulesOf({ configs }: ModelFolder, dtype: Dtype): readonly ModuleName[] {
-  const plan = makePlan(configs, { ...smallest, policy: { name: "none", options: {} } }, dtype);
+  const plan = makePlan(configs, { ...smallestClip, policy: { name: "none", options: {} } }, dtype);
   return (plan.steps[0]?.modules ?? []).map(({ layer, block, module }) => {
     return { layer, block, module };
   });

@@ -16,6 +16,12 @@ const moduleColumns = [
   "flops",
 ] as const;
 
+export interface ProfileHead {
+  readonly model: string;
+  readonly policy: string;
+  readonly firstStep: number;
+}
+
 /**
  * Collects a clip's steps. Rows instead of objects: at 28 layers and 30 steps names would be 80 %
  * of it.
@@ -34,9 +40,13 @@ export class Profile {
     });
   }
 
-  /** The JSON text; `columns` names the values of a module's row. */
-  text(head: { readonly model: string; readonly policy: string }): string {
-    const profile = { version: 1, ...head, columns: moduleColumns, steps: this.#steps };
+  /**
+   * The JSON text; `columns` names the values of a module's row. Of a resumed clip it has the steps
+   * from `firstStep` on: those before were another attempt's.
+   */
+  text({ model, policy, firstStep }: ProfileHead): string {
+    const head = { version: 1, model, policy, first_step: firstStep };
+    const profile = { ...head, columns: moduleColumns, steps: this.#steps };
     return `${JSON.stringify(profile)}\n`;
   }
 }

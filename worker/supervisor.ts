@@ -127,8 +127,8 @@ export class Supervisor {
   }
 
   /**
-   * Renders one clip; only while idle. Rejects with the engine's error, CANCELLED after cancel, or
-   * ENGINE_CRASH when the process died.
+   * Renders one clip; only while idle. Rejects with the engine's error, CANCELLED after cancel,
+   * INTERRUPTED after cut, or ENGINE_CRASH when the process died.
    */
   render(job: RenderJob): Promise<RenderOutput> {
     if (!this.idle) {
@@ -150,6 +150,14 @@ export class Supervisor {
       this.#restartReason = "cancel_timeout";
       this.#child?.kill();
     });
+  }
+
+  /**
+   * Lets the running clip stop at its next refresh point, however long that takes; `render` then
+   * rejects with INTERRUPTED, or resolves where nothing was left to cut.
+   */
+  cut(): void {
+    if (this.#clip !== undefined) this.#child?.send({ type: "cut" });
   }
 
   /** Ends the process at once, whatever it does, and resolves when it is gone. */

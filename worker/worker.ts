@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly log: Log;
   readonly teardown: Teardown;
   readonly signal: AbortSignal;
+  /** Aborts when the grace is over before its time. */
+  readonly hurry: AbortSignal;
   /** True when nobody is left to wait for: everything is then taken down at once. */
   readonly orphaned: () => boolean;
 }
@@ -53,6 +55,7 @@ export async function startWorker(options: WorkerOptions): Promise<Serving> {
     metrics,
     log,
     folder: attemptsFolder,
+    checkpointPeriodSeconds: config.checkpointPeriodSeconds,
   });
   const devices = new Devices({ config, log, agent, metrics, models });
   const http = await startHttp({ listen: config.http, log, routes: routesOf(metrics, devices) });
@@ -64,20 +67,23 @@ export async function startWorker(options: WorkerOptions): Promise<Serving> {
   return { http: http.address, broken: new Promise(() => {}) };
 }
 
-function startLink({ config, log, teardown, orphaned }: WorkerOptions, agent: Agent): void {
+function startLink(options: WorkerOptions, agent: Agent): void {
+  const { config, log, teardown, hurry, orphaned } = options;
   const link = new Link({
-    coordinator: config.coordinator,
+    coordinators: config.coordinators,
     log,
     hello: () => agent.hello(),
     progress: () => agent.progress(),
     onLease: (lease) => agent.onLease(lease),
     onCancel: (cancel) => agent.onCancel(cancel),
+    onCut: (cut) => agent.onCut(cut),
+    onCanary: (canary) => agent.onCanary(canary),
     random: Math.random,
   });
   agent.attach(link);
   link.start();
   teardown.add("link", () => link.stop(orphaned() ? 0 : linkStopMsMax));
-  teardown.add("attempts", () => (orphaned() ? undefined : agent.drain(config.graceMs)));
+  teardown.add("attempts", () => (orphaned() ? undefined : agent.drain(config.graceMs, hurry)));
 }
 
 interface DevicesOptions {

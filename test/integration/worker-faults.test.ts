@@ -175,7 +175,7 @@ test("SIGTERM hands back what does not end within the grace", async (t) => {
   const started = await descendants(worker.pid);
   worker.child.kill("SIGTERM");
   const failed = await coordinator.failed(lease.attempt);
-  assert.deepEqual(failed.failure, { code: "UNAVAILABLE", message: "drained" });
+  assert.deepEqual(failed.failure, { code: "INTERRUPTED", message: "drained" });
   assert.equal(await worker.ended(), 0);
   await allGone(started);
 });

@@ -1,0 +1,104 @@
+// One lease ahead: when a device asks for it, when it is begun, and how it is given back.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AgentStage } from "../test/support/worker-agent.js";
+import { testLease } from "../test/support/worker-link-server.js";
+
+const first = testLease({}, { steps: 10 });
+const second = testLease({ again: first, attempt: 2 });
+
+function stageOf(stage: AgentStage, attempt: number): string | undefined {
+  return stage.agent.progress().attempts.find((told) => told.attempt?.attempt === attempt)?.stage;
+}
+
+test("a device asks for its next lease in the last two steps, or two seconds before the end", async (t) => {
+  for (const [stepSeconds, asksAt] of [
+    [60, 8],
+    [0.5, 6],
+  ] as const) {
+    const stage = await AgentStage.of(t);
+    stage.agent.onLease(first);
+    await stage.job(1);
+    stage.engine.says({ type: "stage", stage: "denoise" });
+    for (let step = 1; step <= 10; step += 1) {
+      stage.steps(step, [stepSeconds]);
+      const asked = stage.agent.progress().idleDevices.length === 1;
+      assert.equal(asked, step >= asksAt, `${stepSeconds} s a step, after step ${step}`);
+    }
+  }
+});
+
+test("the next attempt waits, and begins while the one before is being stored", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  const job = await stage.job(1);
+  assert.equal(stageOf(stage, 2), "waiting");
+  stage.store.hold();
+  await stage.renders(job);
+  await stage.job(2);
+  assert.equal(stageOf(stage, 1), "upload");
+  assert.equal(stageOf(stage, 2), "load");
+  stage.engine.says({ type: "stage", stage: "decode" });
+  assert.deepEqual(stage.agent.progress().idleDevices, [], "a slow store holds the device back");
+  stage.store.release();
+  await stage.becomes(() => stage.reported.includes("completed"), "the first is stored");
+  assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
+});
+
+test("an engine that dies while the clip before is stored takes only its own", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  const job = await stage.job(1);
+  stage.store.hold();
+  await stage.renders(job);
+  await stage.job(2);
+  stage.engine.dies();
+  await stage.becomes(() => stage.reported.includes("failed"), "the second has failed");
+  stage.store.release();
+  await stage.becomes(() => stage.reported.includes("completed"), "the first is stored");
+  assert.equal(stage.agent.hello().failed[0]?.failure?.code, "ENGINE_CRASH");
+  assert.equal(stage.agent.hello().completed[0]?.attempt?.attempt, 1);
+});
+
+test("a cancel of a clip that is being stored leaves the one on the engine alone", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  const job = await stage.job(1);
+  stage.store.hold();
+  await stage.renders(job);
+  const next = await stage.job(2);
+  stage.agent.onCancel({ attempt: first.attempt, reason: "cancelled" });
+  stage.store.release();
+  await stage.becomes(() => stage.reported.includes("failed"), "the first is cancelled");
+  await stage.finishes(next);
+  assert.deepEqual(stage.reported, ["deviceChanged", "failed", "completed"]);
+  assert.ok(!stage.engine.sent.some(({ type }) => type === "cancel"));
+  const keys = await stage.store.keys();
+  assert.ok(
+    keys.every((key) => key.startsWith(second.artifactPrefix)),
+    keys.join(),
+  );
+});
+
+for (const how of ["cancelled", "cut", "drained", "engine died"] as const) {
+  test(`an attempt that is not begun is given back at once: ${how}`, async (t) => {
+    const stage = await AgentStage.of(t);
+    stage.agent.onLease(first);
+    stage.agent.onLease(second);
+    await stage.job(1);
+    const { attempt } = second;
+    if (how === "cancelled") stage.agent.onCancel({ attempt, reason: "revoked" });
+    if (how === "cut") stage.agent.onCut({ attempt, reason: "preempted" });
+    if (how === "drained") void stage.agent.drain(60_000, new AbortController().signal);
+    if (how === "engine died") stage.engine.dies();
+    const given = stage.said.flatMap((said) => (said.$case === "failed" ? [said.value] : []));
+    assert.equal(given[0]?.attempt?.attempt, 2);
+    assert.equal(given[0]?.failure?.code, how === "cancelled" ? "CANCELLED" : "INTERRUPTED");
+    assert.ok(given[0]?.childDead);
+    assert.equal(stage.engine.jobs.length, 1);
+    assert.equal(stageOf(stage, 2), undefined);
+  });
+}

@@ -1,0 +1,99 @@
+// What one device has to do: the attempt that has its engine, at most one more that waits for it,
+// and one whose engine work is done and that is being stored. Two attempts are held at most, so a
+// store that is slow holds the device back instead of gathering clips. A canary takes the engine
+// like an attempt, and is none.
+import type { Attempt } from "./attempt.js";
+import type { Supervisor } from "./supervisor.js";
+
+// One ahead, never two.
+const heldMax = 2;
+
+export class DeviceSlots {
+  readonly supervisor: Supervisor;
+  #running: Attempt | undefined;
+  #next: Attempt | undefined;
+  #canary = false;
+  readonly #storing = new Set<Attempt>();
+
+  constructor(supervisor: Supervisor) {
+    this.supervisor = supervisor;
+  }
+
+  get device(): string {
+    return this.supervisor.settings.device;
+  }
+
+  /** Every attempt held, in the order of their leases. */
+  get attempts(): readonly Attempt[] {
+    const held = [...this.#storing, this.#running, this.#next];
+    return held.filter((attempt) => attempt !== undefined);
+  }
+
+  /** The one that has the engine, also while its inputs are fetched. */
+  get running(): Attempt | undefined {
+    return this.#running;
+  }
+
+  /** Whether something may be begun on the engine. */
+  get engineFree(): boolean {
+    return this.#running === undefined && !this.#canary && this.supervisor.idle;
+  }
+
+  /** Whether a lease would be taken. */
+  get hasRoom(): boolean {
+    const ready = this.supervisor.status === "ready";
+    return ready && this.#next === undefined && this.attempts.length < heldMax;
+  }
+
+  /** Whether a lease is asked for: soon there will be nothing to do. */
+  get wantsLease(): boolean {
+    if (!this.hasRoom) return false;
+    return this.#running === undefined ? this.engineFree : this.#running.inLastSteps;
+  }
+
+  isWaiting(attempt: Attempt): boolean {
+    return this.#next === attempt;
+  }
+
+  /** Holds an attempt, not begun. */
+  put(attempt: Attempt): void {
+    this.#next = attempt;
+  }
+
+  /** The waiting attempt, which has the engine from now on; undefined when none waits. */
+  begin(): Attempt | undefined {
+    this.#running = this.#next;
+    this.#next = undefined;
+    return this.#running;
+  }
+
+  /** A canary has the engine until it is released. */
+  occupy(): void {
+    this.#canary = true;
+  }
+
+  release(): void {
+    this.#canary = false;
+  }
+
+  /** The attempt needs the engine no longer. */
+  freeEngine(attempt: Attempt): void {
+    if (this.#running !== attempt) return;
+    this.#running = undefined;
+    this.#storing.add(attempt);
+  }
+
+  /** The waiting attempt, which is held no longer. */
+  dropWaiting(): Attempt | undefined {
+    const waiting = this.#next;
+    this.#next = undefined;
+    return waiting;
+  }
+
+  /** The attempt is held no longer. */
+  remove(attempt: Attempt): void {
+    if (this.#next === attempt) this.#next = undefined;
+    if (this.#running === attempt) this.#running = undefined;
+    this.#storing.delete(attempt);
+  }
+}
