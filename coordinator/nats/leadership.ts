@@ -9,7 +9,7 @@
 // stops 0.5 s before anybody may follow, however long messages take; two monotonic clocks do not
 // drift that far apart in 3 s.
 
-import type { KV, NatsConnection } from "nats";
+import { type KV, type NatsConnection, NatsError } from "nats";
 import { monotonicClock, sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
 import { type Log, silentLog } from "../../common/log.js";
@@ -93,7 +93,8 @@ async function look(bucket: KV): Promise<Holding | null> {
     const entry = await bucket.get(key);
     if (entry === null) return { revision: 0, leader: null };
     return { revision: entry.revision, leader: entry.operation === "PUT" ? entry.json() : null };
-  } catch {
+  } catch (error) {
+    assertFromNats(error);
     return null; // whoever looks does so again, and acts on what was read only
   }
 }
@@ -102,12 +103,23 @@ async function look(bucket: KV): Promise<Holding | null> {
 async function take(seat: Seat, revision: number): Promise<Claim | null> {
   const sentMs = monotonicClock.now();
   try {
-    const taken = await seat.bucket.update(key, JSON.stringify(seat.self), revision);
+    const taken = await write(seat, revision);
     seat.note(seat.self);
     return new Claim(seat, taken, sentMs);
-  } catch {
+  } catch (error) {
+    assertFromNats(error);
     return null; // the next look tells who has it
   }
+}
+
+/** Resolves to the new revision, if the key still had this one. */
+function write({ bucket, self }: Seat, revision: number): Promise<number> {
+  return bucket.put(key, JSON.stringify(self), { previousSeq: revision });
+}
+
+/** What the server or the way to it does is expected here; our own mistakes are not. */
+function assertFromNats(error: unknown): void {
+  if (!(error instanceof NatsError)) throw error;
 }
 
 /** A reign, renewed until it is lost or given up. */
@@ -158,9 +170,10 @@ class Claim implements Reign {
   async #renewOnce(): Promise<boolean> {
     const { bucket, self } = this.#seat;
     try {
-      this.#revision = await bucket.update(key, JSON.stringify(self), this.#revision);
+      this.#revision = await write(this.#seat, this.#revision);
       return true;
-    } catch {
+    } catch (error) {
+      assertFromNats(error);
       // It may be stored all the same, or somebody else has come: what stands there tells.
       const holding = await look(bucket);
       if (holding === null || holding.revision < this.#revision) return false;
