@@ -2,8 +2,7 @@
 // reports what came of it, and says everything again to a coordinator that may not have heard it.
 // It never touches a device itself, so its heartbeat cannot stall.
 import type { ArtifactStore } from "../artifacts/port.js";
-import { asFarmError, type ErrorCode, FarmError } from "../common/errors.js";
-import { attemptName } from "../common/ids.js";
+import { asFarmError, FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
 import type {
   AttemptRef,
@@ -11,12 +10,12 @@ import type {
   CancelAttempt,
   ConnectRequest,
   CutAttempt,
-  Device,
   Hello,
   Lease,
   Model,
   Progress,
 } from "../proto/gen/tocafarm/v1/worker.js";
+import { deviceMessage, failedReport, nameOf, newsOf } from "./agent-messages.js";
 import { Attempt } from "./attempt.js";
 import { Canaries } from "./canary.js";
 import { DeviceSlots } from "./device-slots.js";
@@ -283,36 +282,4 @@ export class Agent {
   #attempts(): readonly Attempt[] {
     return [...this.#devices.values()].flatMap(({ slots }) => slots.attempts);
   }
-}
-
-function nameOf({ segmentId, attempt }: AttemptRef): string {
-  return attemptName(segmentId, attempt);
-}
-
-/** With a dead child: an attempt ends only when its engine is idle again or gone. */
-function failedReport(attempt: AttemptRef, { code, message }: FarmError, childDead = true) {
-  const failure: { code: ErrorCode; message: string } = { code, message };
-  return { $case: "failed" as const, value: { attempt, failure, childDead } };
-}
-
-/** What of a device changes, as one text to compare. */
-function newsOf({ status, loadedModel }: Supervisor): string {
-  return `${status} ${loadedModel}`;
-}
-
-const deviceStates = {
-  starting: "DEVICE_STATE_STARTING",
-  ready: "DEVICE_STATE_READY",
-  failed: "DEVICE_STATE_FAILED",
-} as const;
-
-function deviceMessage({ settings, info, status, loadedModel }: Supervisor): Device {
-  return {
-    name: settings.device,
-    kind: info?.kind ?? "",
-    memoryBytes: BigInt(info?.memoryBytes ?? 0),
-    dtype: settings.dtype,
-    state: deviceStates[status],
-    loadedModel,
-  };
 }

@@ -1,8 +1,8 @@
 // The last reports of each device. A report may be lost with its connection, or with the leader
 // that heard it last, so each new connection repeats those that were not certainly heard: a device
 // is given a lease only while the leader knows of one other live attempt of it at most.
-import { attemptName } from "../common/ids.js";
 import type { AttemptRef, Checkpoint, Completed, Failed } from "../proto/gen/tocafarm/v1/worker.js";
+import { nameOf } from "./agent-messages.js";
 
 export type Report =
   | { readonly $case: "completed"; readonly value: Completed }
@@ -54,8 +54,4 @@ export class Reports {
   #all(): readonly Kept[] {
     return [...this.#kept.values()].flat();
   }
-}
-
-function nameOf({ segmentId, attempt }: AttemptRef): string {
-  return attemptName(segmentId, attempt);
 }

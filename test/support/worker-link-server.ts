@@ -6,6 +6,8 @@ import { duplexStream, type RpcServer, startRpcServer } from "../../common/rpc.j
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import {
   type AttemptRef,
+  type CanaryResult,
+  type Checkpoint,
   type Completed,
   type ConnectRequest,
   type ConnectResponse,
@@ -24,6 +26,8 @@ const progressPeriodMs = 400;
 
 export class WorkerLinkServer {
   readonly said: Said[] = [];
+  /** Where agents are sent on to, as by a standby; undefined = it leads. */
+  leader: string | undefined;
   #rpc: RpcServer | undefined;
   #stream: Stream | undefined;
   #watchers = new Set<() => void>();
@@ -56,6 +60,36 @@ export class WorkerLinkServer {
 
   cancel(attempt: AttemptRef, reason = "cancelled"): void {
     this.#send({ message: { $case: "cancel", value: { attempt, reason } } });
+  }
+
+  cut(attempt: AttemptRef, reason = "preempted"): void {
+    this.#send({ message: { $case: "cut", value: { attempt, reason } } });
+  }
+
+  canary(id: string, device = "cpu"): void {
+    this.#send({ message: { $case: "canary", value: { id, device, model: "demo" } } });
+  }
+
+  async canaryResult(id: string): Promise<CanaryResult> {
+    return this.#heard((said) => {
+      return said.$case === "canaryResult" && said.value.id === id ? said.value : undefined;
+    }, 0);
+  }
+
+  /** How the attempt has ended. */
+  async ended(ref: AttemptRef): Promise<Completed | Failed> {
+    return this.#heard((said) => {
+      if (said.$case !== "completed" && said.$case !== "failed") return undefined;
+      return sameAttempt(said.value.attempt, ref) ? said.value : undefined;
+    }, 0);
+  }
+
+  /** Every checkpoint of the attempt that was told so far. */
+  checkpoints(ref: AttemptRef): readonly Checkpoint[] {
+    return this.said.flatMap((said) => {
+      const value = said.$case === "checkpoint" ? said.value : undefined;
+      return value !== undefined && sameAttempt(value.attempt, ref) ? [value] : [];
+    });
   }
 
   async hello(after = 0): Promise<Hello> {
@@ -98,13 +132,17 @@ export class WorkerLinkServer {
     this.#stream = stream;
     for await (const { message } of messages) {
       if (message === undefined) continue;
-      if (message.$case === "hello") this.#welcome();
+      if (message.$case === "hello") this.#answer();
       this.said.push(message);
       for (const look of this.#watchers) look();
     }
   }
 
-  #welcome(): void {
+  #answer(): void {
+    if (this.leader !== undefined) {
+      this.#send({ message: { $case: "redirect", value: { leader: this.leader } } });
+      return;
+    }
     const nanos = progressPeriodMs * 1e6;
     const value = {
       progressPeriod: { seconds: 0n, nanos },

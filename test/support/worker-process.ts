@@ -1,5 +1,5 @@
-// A real worker process on the engine's test double, with folders of its own, for integration
-// tests.
+// A real worker process on the engine's test double or the engine itself, with folders of its own,
+// for integration tests.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -20,6 +20,10 @@ export interface WorkerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Folders of an earlier worker. */
   readonly folder?: string;
+  /** The real engine instead of its test double. */
+  readonly realEngine?: boolean;
+  /** The store's folder, where it is not the worker's own. */
+  readonly artifacts?: string;
   /** The worker is forked by a process in between, which is then `child`. */
   readonly forked?: boolean;
 }
@@ -44,10 +48,12 @@ export interface WorkerProcess {
 /** Starts a worker that is killed, with what it started, when the test ends. */
 export async function startWorkerProcess(
   t: TestContext,
-  { coordinator, flags = [], stepMs = 2, env = {}, folder, forked }: WorkerProcessOptions,
+  options: WorkerProcessOptions,
 ): Promise<WorkerProcess> {
+  const { coordinator, flags = [], stepMs = 2, env = {}, folder, forked } = options;
   const home = folder ?? (await mkdtemp(join(tmpdir(), "tocafarm-worker-")));
-  const [dataFolder, artifactsFolder] = [join(home, "data"), join(home, "artifacts")];
+  const dataFolder = join(home, "data");
+  const artifactsFolder = options.artifacts ?? join(home, "artifacts");
   const command = [
     ...(forked === true ? ["--eval", forker] : []),
     ...[workerProgram, "--coordinator", coordinator, "--model", join(packageRoot(), "models/demo")],
@@ -57,7 +63,7 @@ export async function startWorkerProcess(
     stdio: ["ignore", "inherit", "pipe"],
     env: {
       ...process.env,
-      TOCAFARM_ADDON: double,
+      ...(options.realEngine === true ? {} : { TOCAFARM_ADDON: double }),
       TOCAFARM_DOUBLE_STEP_MS: String(stepMs),
       ...env,
     },
