@@ -10,17 +10,9 @@ import { asFarmError } from "../common/errors.js";
 import { makeFolders } from "../common/folders.js";
 import { packageRoot } from "../common/paths.js";
 import { engineVersions } from "../engine/engine.js";
+import { type Finding, missing, note, ok } from "./findings.js";
 import { goldenRunnerPath } from "./golden-runner.js";
 import { bytes } from "./table.js";
-
-export interface Finding {
-  readonly what: string;
-  /** "missing" stops a farm; "note" is worth knowing. */
-  readonly status: "ok" | "note" | "missing";
-  readonly found: string;
-  /** What to do; "" when nothing. */
-  readonly remedy: string;
-}
 
 const nodeMajorMin = 20;
 // The demo model needs a tenth of this; the published models need 20 GiB.
@@ -124,14 +116,13 @@ function processor(): Finding {
   const sets = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"].filter((set) => flags.has(set));
   const found = `${model}, ${availableParallelism()} cores, ${sets.join(" ") || "no AVX2"}`;
   if (sets.length > 0) return ok("processor", found);
-  return { what: "processor", status: "note", found, remedy: "renders will be slow" };
+  return note("processor", found, "renders will be slow");
 }
 
 function memory(): Finding {
   const found = `${bytes(freemem())} free of ${bytes(totalmem())}`;
   if (totalmem() >= memoryBytesMin) return ok("memory", found);
-  const remedy = `${bytes(memoryBytesMin)} or more are recommended`;
-  return { what: "memory", status: "note", found, remedy };
+  return note("memory", found, `${bytes(memoryBytesMin)} or more are recommended`);
 }
 
 /** Makes the folder if need be, and writes, syncs and removes a file in it. */
@@ -148,12 +139,4 @@ async function dataWritable(folder: string): Promise<Finding> {
     const { message } = asFarmError(thrown);
     return missing("data folder", message, "set TOCAFARM_DATA to a folder that can be written to");
   }
-}
-
-function ok(what: string, found: string): Finding {
-  return { what, status: "ok", found, remedy: "" };
-}
-
-function missing(what: string, found: string, remedy: string): Finding {
-  return { what, status: "missing", found, remedy };
 }
