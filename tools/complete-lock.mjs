@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { inRoot, runTool, ToolError } from "./steps.mjs";
 
 const platform =
-  /-(android|darwin|linux|win32)-(arm64|aarch64|x64|armv7|ppc64|riscv64|s390x|ia32|loong64)(-musl)?$/;
+  /-(android|darwin|linux|win32)-(arm64|aarch64|x64|armv7|arm|ppc64|riscv64|s390x|ia32|loong64)(-musl)?$/;
 const cpuNames = { aarch64: "arm64", armv7: "arm" };
 
 /** The packages that a lock file should name and does not, as [name, entry]. */

@@ -59,6 +59,8 @@ const packagePlaces: Readonly<Record<string, readonly string[]>> = {
   "@grpc/reflection": ["coordinator/rpc/"],
   "grpc-health-check": ["coordinator/rpc/"],
   "@bufbuild/protobuf": ["coordinator/rpc/"],
+  bullmq: ["bench/"],
+  ioredis: ["bench/"],
   "@aws-sdk/client-s3": ["artifacts/s3"],
   "@aws-sdk/s3-request-presigner": ["artifacts/s3"],
 };
