@@ -1,43 +1,70 @@
 // The fold: one event after the other into the state, with no clock and no choice of its own, so
 // that every replay gives the same state. An event that does not fit the state is our own mistake
-// (only a leader that holds the log's newest sequence writes), hence assertions.
+// (only a leader that holds the log's newest sequence writes), hence assertions. Here is what
+// happens to attempts and devices; what users ask of batches is in apply-verbs.ts.
 
-import { assert, present, unreachable } from "../../common/assert.js";
+import { AssertionError, assert, unreachable } from "../../common/assert.js";
+import {
+  accept,
+  approve,
+  cancel,
+  move,
+  pause,
+  promote,
+  resume,
+  retry,
+  setPriority,
+  skip,
+} from "./apply-verbs.js";
 import type {
   AttemptFailed,
   AttemptLost,
   AttemptRef,
-  BatchAccepted,
-  BatchCancelled,
+  CheckpointStored,
   ClipFailed,
   ClipPublished,
+  DeviceQuarantined,
+  DeviceReleased,
   FarmEvent,
   LeaseGranted,
+  PreviewPublished,
+  SegmentCompleted,
 } from "./events.js";
+import { charge } from "./fair-share.js";
+import {
+  batchOf,
+  clearTroubles,
+  dequeue,
+  endIfDone,
+  enqueue,
+  recordOf,
+  release,
+} from "./queueing.js";
+import { classOf } from "./retry-policy.js";
 import {
   type Batch,
   type Clip,
+  canaryKey,
   clipKey,
+  type DeviceTrouble,
+  deviceKey,
   heldLease,
   type Lease,
-  newBatch,
-  newClip,
+  type Publication,
   type State,
 } from "./state.js";
+import { flopsFrom, learnSpeed } from "./work.js";
 
-/** Ended batches stay readable until this many younger ones ended; their files stay in any case. */
-export const endedBatchesMax = 10_000;
+export { submissionsKeptMs } from "./apply-verbs.js";
+export { endedBatchesMax, endedClipsMax } from "./queueing.js";
 
-/** A repeated submission is recognised for this long. */
-export const submissionsKeptMs = 7 * 24 * 3600 * 1000;
-
-/** Weight of the newest clip in a kind's learnt speed. */
-const speedWeight = 0.2;
+/** Devices with something against them, and canaries, beyond which the oldest are forgotten. */
+const troublesMax = 10_000;
+const canariesMax = 1_000;
 
 /** Folds one event, which stands in the log at `sequence`, into the state. */
 export function apply(state: State, event: FarmEvent, sequence: number): void {
-  assert(event.at >= state.at, `the event at ${event.at} is older than the state at ${state.at}`);
-  assert(sequence >= state.sequence, `sequence ${sequence} is behind ${state.sequence}`);
+  if (event.at < state.at || sequence < state.sequence) throw outOfOrder(state, event, sequence);
   state.at = event.at;
   state.sequence = sequence;
   switch (event.type) {
@@ -47,181 +74,242 @@ export function apply(state: State, event: FarmEvent, sequence: number): void {
       return;
     case "BatchAccepted":
       accept(state, event);
-      break;
+      return;
     case "BatchCancelled":
       cancel(state, event);
-      break;
+      return;
+    case "BatchPaused":
+      pause(state, event);
+      return;
+    case "BatchResumed":
+      resume(state, event);
+      return;
+    case "PrioritySet":
+      setPriority(state, event);
+      return;
+    case "BatchMoved":
+      move(state, event);
+      return;
+    case "ClipsRetried":
+      retry(state, event);
+      return;
+    case "ClipsSkipped":
+      skip(state, event);
+      return;
+    case "ClipsPromoted":
+      promote(state, event);
+      return;
+    case "ClipsApproved":
+      approve(state, event);
+      return;
     case "LeaseGranted":
       grant(state, event);
-      break;
-    case "AttemptStarted": {
-      const { lease, clip } = holderOf(state, event);
-      lease.started = true;
-      clip.changedAt = sequence;
       return;
-    }
+    case "AttemptStarted":
+      started(state, event);
+      return;
+    case "CheckpointStored":
+      storeCheckpoint(state, event);
+      return;
     case "AttemptLost":
       lose(state, event);
-      break;
+      return;
     case "AttemptFailed":
       fail(state, event);
-      break;
+      return;
+    case "SegmentCompleted":
+    case "PreviewPublished":
     case "ClipPublished":
-      publish(state, event);
-      break;
+      complete(state, event);
+      return;
     case "ClipFailed":
       failClip(state, event);
-      break;
+      return;
+    case "DeviceQuarantined":
+      quarantine(state, event);
+      return;
+    case "DeviceReleased":
+      releaseDevice(state, event);
+      return;
+    case "WorkerDrained":
+      state.drained.add(event.worker);
+      return;
+    case "WorkerUndrained":
+      state.drained.delete(event.worker);
+      return;
     default:
       unreachable(event);
   }
 }
 
-function accept(state: State, event: BatchAccepted): void {
-  assert(!state.batches.has(event.batch), `batch ${event.batch} is accepted twice`);
-  const batch = newBatch(event, state.sequence);
-  state.batches.set(batch.id, batch);
-  queueOf(state, batch).set(batch.id, batch);
-  for (const [key, submission] of state.submissions) {
-    if (submission.at > event.at - submissionsKeptMs) break; // oldest first
-    state.submissions.delete(key);
-  }
-  if (event.idempotencyKey !== "") {
-    const { bodySha256, at } = event;
-    state.submissions.delete(event.idempotencyKey); // so that the map stays in the order of time
-    state.submissions.set(event.idempotencyKey, { batch: batch.id, bodySha256, at });
-  }
-}
-
-function cancel(state: State, event: BatchCancelled): void {
-  const batch = batchOf(state, event.batch);
-  assert(batch.endedAt === null, `batch ${batch.id} is cancelled after its end`);
-  batch.cancelled = true;
-  batch.changedAt = state.sequence;
-  batch.waiting.clear();
-  for (const clip of batch.clips.values()) {
-    if (clip.lease) release(state, batch, clip);
-    if (!clip.publication && !clip.failed) clip.changedAt = state.sequence;
-  }
-  end(state, batch);
+function outOfOrder(state: State, { at }: FarmEvent, sequence: number): AssertionError {
+  const now = `the state at ${state.at}, sequence ${state.sequence}`;
+  return new AssertionError(`the event at ${at}, sequence ${sequence}, is older than ${now}`);
 }
 
 function grant(state: State, event: LeaseGranted): void {
   const batch = batchOf(state, event.batch);
-  assert(batch.endedAt === null, `batch ${batch.id} has ended and leases a clip`);
-  const fresh = event.clip === batch.nextFresh;
-  if (fresh) batch.nextFresh += 1;
-  else assert(batch.waiting.delete(event.clip), `clip ${event.clip} is leased and does not wait`);
-  const clip = batch.clips.get(event.clip) ?? newClip(event.clip);
-  assert(event.attempt === clip.attempt + 1, `attempt ${event.attempt} follows ${clip.attempt}`);
-  const { at, type: _, ...lease } = event;
+  const clip = recordOf(batch, event.clip);
+  dequeue(state, batch, clip);
+  assert(event.attempt === clip.attempt + 1, "an attempt is numbered out of order");
+  const { at, type: _, tier, ...granted } = event;
+  const onWorker = leasesOfWorker(state, event.worker);
+  const since = [...onWorker].some(({ device }) => device === event.device) ? null : at;
+  const times = { grantedAt: at, since, started: false };
+  const lease: Lease = { ...granted, ...times, tier, chargedTier: tier };
   clip.attempt = event.attempt;
-  clip.lease = { ...lease, grantedAt: at, started: false };
+  clip.worker = event.worker;
+  clip.lease = lease;
   clip.backingOff = false;
   clip.changedAt = state.sequence;
-  batch.clips.set(clip.index, clip);
-  batch.clipsLeased += 1;
-  state.leases.set(clipKey(batch.id, clip.index), clip.lease);
+  batch.begun = true;
+  batch.waitingSince = at;
+  batch.leased.add(clip.index);
+  onWorker.add(lease);
+  state.leases.set(clipKey(batch.id, clip.index), lease);
+  charge(state, batch.tenant, lease);
+}
+
+function leasesOfWorker(state: State, worker: string): Set<Lease> {
+  const known = state.leasesByWorker.get(worker);
+  if (known) return known;
+  const fresh = new Set<Lease>();
+  state.leasesByWorker.set(worker, fresh);
+  return fresh;
+}
+
+function started(state: State, event: AttemptRef): void {
+  const { lease, clip } = holderOf(state, event);
+  lease.started = true;
+  clip.changedAt = state.sequence;
+}
+
+function storeCheckpoint(state: State, event: CheckpointStored): void {
+  const { lease, clip } = holderOf(state, event);
+  clip.checkpoint = { ...event.checkpoint, kind: lease.kind };
+  clip.changedAt = state.sequence;
 }
 
 function lose(state: State, event: AttemptLost): void {
   const { batch, clip } = holderOf(state, event);
   release(state, batch, clip);
-  clip.interruptions += 1;
-  clip.retryAt = event.retryAt;
-  clip.changedAt = state.sequence;
-  batch.waiting.add(clip.index);
+  if (event.reason !== "revoked") clip.interruptions += 1;
+  waitAgain(state, batch, clip, event.retryAt);
 }
 
 function fail(state: State, event: AttemptFailed): void {
   const { batch, clip, lease } = holderOf(state, event);
+  const { failure } = event;
   release(state, batch, clip);
+  clip.failure = failure;
+  if (failure.code === "INVALID_CHECKPOINT" && lease.resumeStep > 0) {
+    clip.checkpoint = null; // what it resumed from is worthless: the attempt was for nothing
+    clip.interruptions += 1;
+    waitAgain(state, batch, clip, event.retryAt);
+    return;
+  }
   clip.failures += 1;
-  clip.failure = event.failure;
-  clip.outOfMemory ||= event.failure.code === "OUT_OF_MEMORY";
-  clip.retryAt = event.retryAt;
-  clip.backingOff = true;
+  clip.outOfMemory ||= failure.code === "OUT_OF_MEMORY";
   clip.memoryBytesAbove = Math.max(clip.memoryBytesAbove, event.memoryBytesAbove);
-  if (!clip.failedOn.includes(lease.worker)) clip.failedOn.push(lease.worker);
-  clip.changedAt = state.sequence;
-  batch.waiting.add(clip.index);
-  batch.lastFailure = event.failure;
+  if (!clip.failedOn.includes(lease.worker)) clip.failedOn = [...clip.failedOn, lease.worker];
+  waitAgain(state, batch, clip, event.retryAt);
+  clip.backingOff = true;
+  batch.lastFailure = failure;
   const failures = batch.failuresByWorker.get(lease.worker) ?? 0;
   batch.failuresByWorker.set(lease.worker, failures + 1);
+  if (classOf(failure.code) === "crash") troubleOf(state, lease).failuresInRow += 1;
 }
 
-function publish(state: State, event: ClipPublished): void {
-  const { batch, clip, lease } = holderOf(state, event);
-  release(state, batch, clip);
-  const { attempt, artifacts, totals } = event;
-  const { worker, device } = lease;
-  const seconds = (event.at - lease.grantedAt) / 1000;
-  clip.publication = { attempt, worker, device, seconds, artifacts, totals };
+function waitAgain(state: State, batch: Batch, clip: Clip, retryAt: number): void {
+  clip.retryAt = retryAt;
   clip.changedAt = state.sequence;
-  batch.clipsPublished += 1;
-  learnSpeed(state, lease.kind, batch.plan.flops, seconds);
-  endIfDone(state, batch);
+  enqueue(state, batch, clip);
+}
+
+function complete(state: State, event: SegmentCompleted | PreviewPublished | ClipPublished): void {
+  const { batch, clip, lease } = holderOf(state, event);
+  const seconds = release(state, batch, clip);
+  const { attempt, artifacts, totals } = event;
+  const { worker, device, kind } = lease;
+  const files: Publication = { attempt, worker, device, seconds, artifacts, totals };
+  const { model } = batch.spec;
+  learnSpeed(state, { kind, model }, flopsFrom(batch, lease.preview, lease.resumeStep), seconds);
+  clearTroubles(clip);
+  clip.checkpoint = null;
+  clip.changedAt = state.sequence;
+  const key = deviceKey(worker, device);
+  if (state.troubles.get(key)?.quarantine === null) state.troubles.delete(key);
+  if (event.type === "PreviewPublished") {
+    clip.previewing = false;
+    clip.preview = files;
+    clip.awaitingApproval = true;
+    batch.clipsAwaitingApproval += 1;
+  } else if (event.type === "SegmentCompleted") {
+    clip.segment += 1;
+    clip.segmentsDone = [...clip.segmentsDone, files];
+    waitAgain(state, batch, clip, 0);
+  } else {
+    clip.publication = files;
+    batch.clipsPublished += 1;
+    endIfDone(state, batch);
+  }
 }
 
 function failClip(state: State, event: ClipFailed): void {
   const batch = batchOf(state, event.batch);
-  if (event.clip === batch.nextFresh) batch.nextFresh += 1;
-  else assert(batch.waiting.delete(event.clip), `clip ${event.clip} fails and does not wait`);
-  const clip = batch.clips.get(event.clip) ?? newClip(event.clip);
-  batch.clips.set(clip.index, clip);
-  clip.failed = true;
+  const clip = recordOf(batch, event.clip);
+  dequeue(state, batch, clip);
+  clip.end = "failed";
   clip.failure = event.failure;
+  clip.checkpoint = null;
   clip.changedAt = state.sequence;
   batch.clipsFailed += 1;
   endIfDone(state, batch);
 }
 
-function release(state: State, batch: Batch, clip: Clip): void {
-  clip.lease = null;
-  batch.clipsLeased -= 1;
-  state.leases.delete(clipKey(batch.id, clip.index));
+function troubleOf(
+  state: State,
+  { worker, device, kind }: Pick<Lease, "worker" | "device" | "kind">,
+): DeviceTrouble {
+  const key = deviceKey(worker, device);
+  const known = state.troubles.get(key);
+  if (known) return known;
+  const fresh: DeviceTrouble = { kind, failuresInRow: 0, quarantine: null };
+  state.troubles.set(key, fresh);
+  forgetBeyond(state.troubles, troublesMax);
+  return fresh;
 }
 
-function endIfDone(state: State, batch: Batch): void {
-  if (batch.clipsPublished + batch.clipsFailed === batch.clipsTotal) end(state, batch);
+function quarantine(state: State, event: DeviceQuarantined): void {
+  troubleOf(state, event).quarantine = { at: event.at, failure: event.failure };
 }
 
-function end(state: State, batch: Batch): void {
-  batch.endedAt = state.at;
-  batch.changedAt = state.sequence;
-  queueOf(state, batch).delete(batch.id);
-  const unfinished = state.queues.reduce((sum, queue) => sum + queue.size, 0);
-  let surplus = state.batches.size - unfinished - endedBatchesMax;
-  for (const [id, { endedAt }] of state.batches) {
-    if (surplus <= 0) return;
-    if (endedAt === null) continue;
-    state.batches.delete(id);
-    surplus -= 1;
+function releaseDevice(state: State, event: DeviceReleased): void {
+  const key = deviceKey(event.worker, event.device);
+  const trouble = state.troubles.get(key);
+  state.troubles.delete(key);
+  if (!trouble || event.by !== "canary") return;
+  const canary = canaryKey(trouble.kind, event.weightsDigest);
+  if (!state.canaries.has(canary)) state.canaries.set(canary, event.sha256);
+  forgetBeyond(state.canaries, canariesMax);
+}
+
+function forgetBeyond(map: Map<string, unknown>, max: number): void {
+  if (map.size <= max) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
   }
-}
-
-function learnSpeed(state: State, kind: string, flops: number, seconds: number): void {
-  if (seconds <= 0) return;
-  const speed = flops / seconds;
-  const known = state.speeds.get(kind);
-  const learnt = known === undefined ? speed : known + speedWeight * (speed - known);
-  state.speeds.set(kind, learnt);
 }
 
 function holderOf(
   state: State,
   ref: AttemptRef,
 ): { readonly batch: Batch; readonly clip: Clip; readonly lease: Lease } {
-  const name = `${clipKey(ref.batch, ref.clip)}/${ref.attempt}`;
-  const lease = present(heldLease(state, ref), `attempt ${name} holds no lease`);
   const batch = batchOf(state, ref.batch);
-  return { batch, lease, clip: present(batch.clips.get(ref.clip), `clip of ${name}`) };
-}
-
-function batchOf(state: State, id: string): Batch {
-  return present(state.batches.get(id), `there is no batch ${id}`);
-}
-
-function queueOf(state: State, batch: Batch): Map<string, Batch> {
-  return present(state.queues[batch.priority], `there is no tier ${batch.priority}`);
+  const clip = batch.clips.get(ref.clip);
+  const lease = heldLease(state, ref);
+  if (clip && lease) return { batch, clip, lease };
+  const name = `${clipKey(ref.batch, ref.clip)}/${ref.attempt}`;
+  throw new AssertionError(`attempt ${name} holds no lease`);
 }

@@ -23,7 +23,7 @@ export type Command =
   | { readonly type: "resume"; readonly batch: string }
   | { readonly type: "set_priority"; readonly batch: string; readonly priority: number }
   | { readonly type: "move"; readonly batch: string; readonly place: "first" | "last" }
-  /** Ranges that are empty mean every clip that the verb can change; only retry and approve. */
+  /** No ranges: retry every clip that failed, approve every clip that waits for a verdict. */
   | { readonly type: "retry"; readonly batch: string; readonly clips: ClipRanges }
   | { readonly type: "skip"; readonly batch: string; readonly clips: ClipRanges }
   | { readonly type: "promote"; readonly batch: string; readonly clips: ClipRanges }

@@ -61,7 +61,8 @@ test("a device gets one lease at a time, and only when it asks", () => {
   assert.deepEqual(farm.place().events, []);
   farm.ask("w1");
   assert.equal(farm.place().events.length, 1);
-  farm.ask("w1"); // said before the lease arrived
+  const early = { attempts: [], idleDevices: ["cpu"], draining: false }; // before the lease arrived
+  farm.do({ type: "progress", worker: "w1", ...early });
   assert.equal(farm.place().events.length, 0);
 });
 
@@ -141,6 +142,7 @@ test("an agent that renders on after its lease was lost is told to stop", () => 
     worker: "w1",
     attempts: [report],
     idleDevices: [],
+    draining: false,
   });
   const ref = { batch, clip, attempt };
   assert.deepEqual(effects, [{ type: "stop_attempt", worker: "w1", ref, reason: "superseded" }]);

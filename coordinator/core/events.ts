@@ -219,6 +219,10 @@ export interface LeaseGranted extends AttemptRef {
   readonly resumeStep: number;
   /** Estimate by which the tenant is charged. */
   readonly deviceSeconds: number;
+  /** In which the tenant is charged: the batch's, or a better one to which it had risen. */
+  readonly tier: number;
+  /** Of the tenant at this moment, since it is configured and not in the log. */
+  readonly weight: number;
 }
 
 /** The engine has done its first step. */
@@ -310,6 +314,8 @@ export interface DeviceReleased {
   readonly by: "canary" | "operator";
   /** Of the canary's file, which every device of the kind renders alike; "" for an operator. */
   readonly sha256: string;
+  /** Of the model that it was rendered with; "" for an operator. */
+  readonly weightsDigest: string;
 }
 
 /** The worker gets no lease until the operator lets it work again. */

@@ -4,17 +4,20 @@
 
 import { apply } from "./apply.js";
 import type { Command, Decision } from "./commands.js";
-import { decide, type Rules } from "./decide.js";
+import { decide } from "./decide.js";
 import {
+  endedBy,
   type Liveness,
   newLiveness,
   rememberDevice,
+  rememberEffect,
   rememberEvent,
   rememberGone,
   rememberHello,
   rememberProgress,
   rememberSlotFree,
 } from "./liveness.js";
+import type { Rules } from "./rules.js";
 import type { State } from "./state.js";
 
 export interface Farm {
@@ -25,45 +28,48 @@ export interface Farm {
 
 /** A farm over a replayed state, whose leader begins at `now`. */
 export function openFarm(state: State, rules: Rules, now: number): Farm {
-  return { state, live: newLiveness(state, now), rules };
+  return { state, live: newLiveness(state, rules, now), rules };
 }
 
 /**
- * Takes a command: memory first, then the decision, then its events into the state as of log
- * `sequence`.
+ * Takes a command: memory first, then the decision, whose events go into the state as of log
+ * `sequence` while it is made: a sweep over many devices sees what it gave to the ones before.
  */
 export function handle(farm: Farm, command: Command, now: number, sequence: number): Decision {
-  const { state, live, rules } = farm;
   remember(farm, command, now);
-  const decision = decide(state, live, command, now, rules);
-  for (const event of decision.events) {
-    apply(state, event, sequence);
-    rememberEvent(live, state, event, now);
-  }
-  return decision;
+  return decide(farm, command, now, {
+    apply: (event) => {
+      const ended = endedBy(farm.state, event);
+      apply(farm.state, event, sequence);
+      rememberEvent(farm, event, ended, now);
+    },
+    remember: (effect) => rememberEffect(farm, effect, now),
+  });
 }
 
-function remember({ state, live }: Farm, command: Command, now: number): void {
+function remember(farm: Farm, command: Command, now: number): void {
   switch (command.type) {
     case "hello":
-      rememberHello(live, state, command.hello, now);
-      break;
+      rememberHello(farm, command.hello, now);
+      return;
     case "gone":
-      rememberGone(live, command.worker);
-      break;
-    case "progress": {
-      const { worker, attempts, idleDevices } = command;
-      rememberProgress(live, state, worker, attempts, idleDevices, now);
-      break;
-    }
+      rememberGone(farm, command.worker);
+      return;
+    case "progress":
+      rememberProgress(farm, command, now);
+      return;
     case "device":
-      rememberDevice(live, command.worker, command.device);
-      break;
+      rememberDevice(farm, command.worker, command.device);
+      return;
     case "completed":
-      rememberSlotFree(live, command.worker, command.ref);
-      break;
+      rememberSlotFree(farm, command.worker, command.ref);
+      return;
     case "failed":
-      if (command.childDead) rememberSlotFree(live, command.worker, command.ref);
+      if (command.childDead) rememberSlotFree(farm, command.worker, command.ref);
+      return;
+    case "expire":
+    case "place":
+      farm.live.queue.advance(now);
       return;
     default:
   }

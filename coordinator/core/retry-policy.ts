@@ -30,6 +30,7 @@ export type FailureClass = "interruption" | "input" | "memory" | "crash";
 export function classOf(code: string): FailureClass {
   switch (code) {
     case "CANCELLED": // the agent stopped it, for a reason of its own
+    case "INTERRUPTED": // handed back at a refresh point
     case "UNAVAILABLE":
     case "WORKER_LOST":
       return "interruption";
@@ -42,7 +43,7 @@ export function classOf(code: string): FailureClass {
     case "OUT_OF_MEMORY":
       return "memory";
     default:
-      return "crash"; // also INVALID_CHECKPOINT: another worker's copy may be whole
+      return "crash"; // also INVALID_CHECKPOINT of weights: another worker's copy may be whole
   }
 }
 

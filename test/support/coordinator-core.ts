@@ -7,6 +7,8 @@ import { defaultRules, type Rules } from "../../coordinator/core/decide.js";
 import type {
   AttemptRef,
   FarmEvent,
+  PlanFigures,
+  Preview,
   RenderSpec,
   RenderTotals,
 } from "../../coordinator/core/events.js";
@@ -45,6 +47,23 @@ export const noTotals: RenderTotals = {
   uploadSeconds: 0.1,
 };
 
+/** Of 30 steps, of which every tenth can be resumed from. */
+export const testPlan: PlanFigures = {
+  flops: 1e9,
+  flopsNone: 4e9,
+  cacheBytes: 1,
+  peakBytes: 2,
+  digest: "d",
+  warnings: [],
+  refreshPoints: [10, 20],
+};
+
+export const testPreview: Preview = {
+  steps: 3,
+  policy: { name: "toca", options: {} },
+  plan: { ...testPlan, flops: 1e8, refreshPoints: [1, 2] },
+};
+
 export function testSubmission(batch: string, changes: Partial<Submission> = {}): Submission {
   return {
     batch,
@@ -54,9 +73,12 @@ export function testSubmission(batch: string, changes: Partial<Submission> = {})
     spec: testSpec,
     weightsDigest: "w",
     clips: 3,
+    segments: 1,
     promptsKey: "blobs/00",
     promptsSha256: "00",
-    plan: { flops: 1e9, flopsNone: 4e9, cacheBytes: 1, peakBytes: 2, digest: "d", warnings: [] },
+    plan: testPlan,
+    preview: null,
+    deadlineAt: null,
     idempotencyKey: "",
     bodySha256: "b",
     ...changes,
@@ -70,6 +92,7 @@ export function testDevice(changes: Partial<DeviceInfo> = {}): DeviceInfo {
     memoryBytes: 8e9,
     dtype: "fp32",
     condition: "ready",
+    loadedModel: "",
     ...changes,
   };
 }
@@ -89,6 +112,7 @@ export function testHello(id: string, changes: Partial<WorkerHello> = {}): Worke
     devices: [testDevice()],
     models: [testModel],
     held: [],
+    draining: false,
     ...changes,
   };
 }
@@ -137,7 +161,7 @@ export class TestFarm {
       ...{ stage: "denoise", totals: null },
     }));
     const idleDevices = [...(this.farm.live.workers.get(worker)?.devices.keys() ?? [])];
-    return this.do({ type: "progress", worker, attempts, idleDevices });
+    return this.do({ type: "progress", worker, attempts, idleDevices, draining: false });
   }
 
   place(): Decision {

@@ -1,0 +1,166 @@
+// The part of the fold that is about what users ask: batches accepted, cancelled, paused and moved,
+// clips retried, skipped, promoted and approved. Ranges name exactly the clips that change.
+
+import { assert } from "../../common/assert.js";
+import type {
+  BatchAccepted,
+  BatchCancelled,
+  BatchMoved,
+  BatchPaused,
+  BatchResumed,
+  ClipRanges,
+  ClipsApproved,
+  ClipsPromoted,
+  ClipsRetried,
+  ClipsSkipped,
+  PrioritySet,
+} from "./events.js";
+import {
+  batchOf,
+  clearTroubles,
+  count,
+  dequeue,
+  end,
+  endIfDone,
+  enqueue,
+  open,
+  recordOf,
+  release,
+} from "./queueing.js";
+import { type Batch, type Clip, clipsQueued, newBatch, type State } from "./state.js";
+
+/** A repeated submission is recognised for this long. */
+export const submissionsKeptMs = 7 * 24 * 3600 * 1000;
+
+export function accept(state: State, event: BatchAccepted): void {
+  assert(!state.batches.has(event.batch), `batch ${event.batch} is accepted twice`);
+  const batch = newBatch(event, state.batchesAccepted, state.sequence);
+  state.batchesAccepted += 1;
+  state.batches.set(batch.id, batch);
+  open(state, batch);
+  count(state, batch, batch.clipsFresh);
+  for (const [key, submission] of state.submissions) {
+    if (submission.at > event.at - submissionsKeptMs) break; // oldest first
+    state.submissions.delete(key);
+  }
+  if (event.idempotencyKey !== "") {
+    const { bodySha256, at } = event;
+    state.submissions.delete(event.idempotencyKey); // so that the map stays in the order of time
+    state.submissions.set(event.idempotencyKey, { batch: batch.id, bodySha256, at });
+  }
+}
+
+export function cancel(state: State, event: BatchCancelled): void {
+  const batch = unfinished(state, event.batch);
+  count(state, batch, -clipsQueued(batch));
+  batch.cancelled = true;
+  batch.changedAt = state.sequence;
+  batch.waiting.clear();
+  batch.promoted.clear();
+  batch.clipsFresh = 0;
+  batch.clipsAwaitingApproval = 0;
+  for (const clip of batch.clips.values()) {
+    if (clip.lease) release(state, batch, clip);
+    if (clip.publication || clip.end) continue;
+    clip.awaitingApproval = false;
+    clip.checkpoint = null;
+    clip.changedAt = state.sequence;
+  }
+  end(state, batch);
+}
+
+export function pause(state: State, event: BatchPaused): void {
+  unfinished(state, event.batch).paused = true;
+}
+
+export function resume(state: State, event: BatchResumed): void {
+  const batch = unfinished(state, event.batch);
+  batch.paused = false;
+  batch.waitingSince = state.at;
+}
+
+export function setPriority(state: State, event: PrioritySet): void {
+  const batch = unfinished(state, event.batch);
+  batch.priority = event.priority;
+  batch.waitingSince = state.at;
+  for (const index of batch.leased) {
+    const lease = batch.clips.get(index)?.lease;
+    if (lease) lease.tier = event.priority;
+  }
+}
+
+export function move(state: State, event: BatchMoved): void {
+  const batch = unfinished(state, event.batch);
+  if (event.place === "first") state.rankFirst -= 1;
+  else state.rankLast += 1;
+  batch.rank = event.place === "first" ? state.rankFirst : state.rankLast;
+}
+
+export function retry(state: State, event: ClipsRetried): void {
+  const batch = batchOf(state, event.batch);
+  assert(!batch.cancelled, `clips of ${batch.id} are retried, which was cancelled`);
+  if (batch.endedAt !== null) open(state, batch);
+  batch.failuresByWorker.clear();
+  for (const clip of clipsIn(batch, event.clips)) {
+    assert(clip.end !== null, `clip ${clip.index} of ${batch.id} is retried and has not ended`);
+    if (clip.end === "failed") batch.clipsFailed -= 1;
+    else batch.clipsSkipped -= 1;
+    if (clip.end === "rejected") {
+      clip.previewing = true;
+      clip.preview = null;
+    }
+    clip.end = null;
+    clip.interruptions = 0;
+    clearTroubles(clip);
+    clip.changedAt = state.sequence;
+    enqueue(state, batch, clip);
+  }
+}
+
+export function skip(state: State, event: ClipsSkipped): void {
+  const batch = unfinished(state, event.batch);
+  for (const clip of clipsIn(batch, event.clips)) {
+    assert(!clip.publication && !clip.end, `clip ${clip.index} of ${batch.id} has ended`);
+    if (clip.lease) release(state, batch, clip);
+    else if (clip.awaitingApproval) batch.clipsAwaitingApproval -= 1;
+    else dequeue(state, batch, clip);
+    clip.awaitingApproval = false;
+    clip.backingOff = false;
+    clip.checkpoint = null;
+    clip.end = event.reason;
+    clip.changedAt = state.sequence;
+    batch.clipsSkipped += 1;
+  }
+  endIfDone(state, batch);
+}
+
+export function promote(state: State, event: ClipsPromoted): void {
+  const batch = unfinished(state, event.batch);
+  const first = new Set<number>();
+  for (const { index } of clipsIn(batch, event.clips)) first.add(index);
+  for (const index of batch.promoted) first.add(index);
+  batch.promoted = first;
+}
+
+export function approve(state: State, event: ClipsApproved): void {
+  const batch = unfinished(state, event.batch);
+  for (const clip of clipsIn(batch, event.clips)) {
+    assert(clip.awaitingApproval, `clip ${clip.index} of ${batch.id} waits for no verdict`);
+    clip.awaitingApproval = false;
+    batch.clipsAwaitingApproval -= 1;
+    clip.changedAt = state.sequence;
+    enqueue(state, batch, clip);
+  }
+}
+
+function unfinished(state: State, id: string): Batch {
+  const batch = batchOf(state, id);
+  assert(batch.endedAt === null, `something happens to batch ${id} after its end`);
+  return batch;
+}
+
+function* clipsIn(batch: Batch, ranges: ClipRanges): Generator<Clip> {
+  for (const [first, last] of ranges) {
+    for (let index = first; index <= last; index++) yield recordOf(batch, index);
+  }
+}
