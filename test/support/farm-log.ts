@@ -19,7 +19,9 @@ export async function loggedEvents(
   const events: FarmEvent[] = [];
   try {
     const eventLog = await openEventLog(connection, "default");
-    await eventLog.replay((turn) => events.push(...turn));
+    await eventLog.replay(0, (turn) => {
+      events.push(...turn);
+    });
   } finally {
     await connection.close();
   }
