@@ -183,14 +183,15 @@ class EngineDouble implements NativeEngine {
   #betweenSteps(step: number, checkpoints: Checkpoints): void {
     const { checkpointFolder, checkpointPeriodSeconds, request, start, onEvent } = checkpoints;
     const dueAtMs = checkpoints.savedAtMs + checkpointPeriodSeconds * 1000;
-    const due = this.#cut || performance.now() >= dueAtMs;
+    const cut = this.#cut && !request.prompt.includes("uncut");
+    const due = cut || performance.now() >= dueAtMs;
     if (checkpointFolder !== null && step > start && due) {
       const path = join(checkpointFolder, `checkpoint-${step}.safetensors`);
       writeFileSync(path, `${step} ${request.seed}`);
       checkpoints.savedAtMs = performance.now();
       onEvent({ type: "checkpoint", step, path });
     }
-    if (this.#cut) throw coded("INTERRUPTED", `the render was cut before step ${step}`);
+    if (cut) throw coded("INTERRUPTED", `the render was cut before step ${step}`);
   }
 
   async #decode(request: NativeRequest, onEvent: (event: NativeEvent) => void) {

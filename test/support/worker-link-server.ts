@@ -146,7 +146,7 @@ export class WorkerLinkServer {
     const nanos = progressPeriodMs * 1e6;
     const value = {
       progressPeriod: { seconds: 0n, nanos },
-      leaseDuration: { seconds: 5n, nanos: 0 },
+      leaseDuration: { seconds: 2n, nanos: 0 },
       term: 1n,
     };
     this.#send({ message: { $case: "welcome", value } });

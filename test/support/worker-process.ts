@@ -41,6 +41,8 @@ export interface WorkerProcess {
   readonly log: unknown[];
   /** HOST:PORT of its HTTP service, once it serves. */
   http(): Promise<string>;
+  /** Resolves once it has logged this. */
+  logged(message: string): Promise<void>;
   /** Exit code, or the signal's name. */
   ended(): Promise<number | string>;
 }
@@ -72,6 +74,7 @@ export async function startWorkerProcess(
   const lines = createInterface({ input: child.stderr });
   lines.on("line", (line) => log.push(parsed(line)));
   const exit = once(child, "exit");
+  const closed = once(child, "close"); // the log is whole then
   t.after(async () => {
     child.kill("SIGKILL");
     await exit;
@@ -83,9 +86,18 @@ export async function startWorkerProcess(
     dataFolder,
     artifactsFolder,
     log,
-    http: () => servingAddress(log, lines),
+    http: () => {
+      return firstLogged(log, lines, (entry) => ("http" in entry ? String(entry.http) : undefined));
+    },
+    logged: async (message) => {
+      await firstLogged(
+        log,
+        lines,
+        (entry) => ("msg" in entry && entry.msg === message) || undefined,
+      );
+    },
     ended: async () => {
-      const [code, signal]: unknown[] = await exit;
+      const [code, signal]: unknown[] = await closed;
       return typeof code === "number" ? code : String(signal);
     },
   };
@@ -136,12 +148,16 @@ function parsed(line: string): unknown {
   }
 }
 
-async function servingAddress(log: unknown[], lines: NodeJS.EventEmitter): Promise<string> {
-  for (;;) {
-    for (const entry of log) {
-      if (typeof entry !== "object" || entry === null || !("http" in entry)) continue;
-      return String(entry.http);
-    }
-    await once(lines, "line");
+/** What `pick` finds first in a line of the log, written or still to come. */
+async function firstLogged<T>(
+  log: readonly unknown[],
+  lines: NodeJS.EventEmitter,
+  pick: (entry: object) => T | undefined,
+): Promise<T> {
+  for (let at = 0; ; at += 1) {
+    while (at >= log.length) await once(lines, "line");
+    const entry = log[at];
+    const picked = typeof entry === "object" && entry !== null ? pick(entry) : undefined;
+    if (picked !== undefined) return picked;
   }
 }
