@@ -19,6 +19,7 @@ import {
   batchOf,
   clearTroubles,
   count,
+  countLeft,
   dequeue,
   end,
   endIfDone,
@@ -112,6 +113,7 @@ export function retry(state: State, event: ClipsRetried): void {
     clip.end = null;
     clip.interruptions = 0;
     clearTroubles(clip);
+    countLeft(batch, clip, 1);
     clip.changedAt = state.sequence;
     enqueue(state, batch, clip);
   }
@@ -130,6 +132,7 @@ export function skip(state: State, event: ClipsSkipped): void {
     clip.end = event.reason;
     clip.changedAt = state.sequence;
     batch.clipsSkipped += 1;
+    countLeft(batch, clip, -1);
   }
   endIfDone(state, batch);
 }

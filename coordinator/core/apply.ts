@@ -34,6 +34,7 @@ import { charge } from "./fair-share.js";
 import {
   batchOf,
   clearTroubles,
+  countLeft,
   dequeue,
   endIfDone,
   enqueue,
@@ -241,16 +242,19 @@ function complete(state: State, event: SegmentCompleted | PreviewPublished | Cli
   if (state.troubles.get(key)?.quarantine === null) state.troubles.delete(key);
   if (event.type === "PreviewPublished") {
     clip.previewing = false;
+    batch.previewsLeft -= 1;
     clip.preview = files;
     clip.awaitingApproval = true;
     batch.clipsAwaitingApproval += 1;
   } else if (event.type === "SegmentCompleted") {
     clip.segment += 1;
+    batch.segmentsLeft -= 1;
     clip.segmentsDone = [...clip.segmentsDone, files];
     waitAgain(state, batch, clip, 0);
   } else {
     clip.publication = files;
     batch.clipsPublished += 1;
+    batch.segmentsLeft -= 1;
     endIfDone(state, batch);
   }
 }
@@ -264,6 +268,7 @@ function failClip(state: State, event: ClipFailed): void {
   clip.checkpoint = null;
   clip.changedAt = state.sequence;
   batch.clipsFailed += 1;
+  countLeft(batch, clip, -1);
   endIfDone(state, batch);
 }
 

@@ -77,6 +77,12 @@ export function release(state: State, batch: Batch, clip: Clip): number {
   return seconds;
 }
 
+/** What the clip has still to render is added to what is left of its batch, or taken off it. */
+export function countLeft(batch: Batch, clip: Clip, sign: 1 | -1): void {
+  if (clip.previewing) batch.previewsLeft += sign;
+  batch.segmentsLeft += sign * (batch.segments - clip.segment);
+}
+
 /** Nothing is held against the clip any more. */
 export function clearTroubles(clip: Clip): void {
   clip.failures = 0;

@@ -130,6 +130,9 @@ export interface Batch {
   /** Skipped or rejected. */
   clipsSkipped: number;
   clipsAwaitingApproval: number;
+  /** Of all clips that have not ended: previews and segments still to be rendered. */
+  previewsLeft: number;
+  segmentsLeft: number;
   /** A device was given a clip of it. */
   begun: boolean;
   paused: boolean;
@@ -262,6 +265,8 @@ export function newBatch(event: BatchAccepted, serial: number, sequence: number)
     clipsFailed: 0,
     clipsSkipped: 0,
     clipsAwaitingApproval: 0,
+    previewsLeft: event.preview ? event.clips : 0,
+    segmentsLeft: event.clips * event.segments,
     begun: false,
     paused: false,
     cancelled: false,
