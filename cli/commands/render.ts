@@ -1,7 +1,6 @@
 // `tocafarm render`: a whole farm for one batch. It starts coordinator and workers on a data folder
 // of their own, submits, shows progress, brings the files and leaves nothing running.
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Command } from "commander";
 import { FarmError } from "../../common/errors.js";
@@ -18,6 +17,7 @@ import { type FetchOptions, followBatch } from "../follow-batch.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import { LocalFarm } from "../local-farm.js";
+import { withRenderFolder } from "../render-folders.js";
 import { addSpecOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
 import { failureOf, reportBatch } from "../report.js";
 import { bytes } from "../table.js";
@@ -161,12 +161,7 @@ async function withDataFolder(
   }
   const root = defaultDataFolder(process.env);
   await prepareFolder(root);
-  const folder = await mkdtemp(path.join(root, "render-"));
-  try {
-    await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  await withRenderFolder(root, work);
 }
 
 async function withFarm(

@@ -56,7 +56,7 @@ export function addUp(program: Command): void {
 async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
   const { model, device, workers, threads, dtype, listen, http, logLevel } = options;
   const data = options.data ?? defaultDataFolder(process.env);
-  await prepareFolder(data);
+  const folder = await prepareFolder(data);
   const farm = new LocalFarm({
     data,
     models: requiredOption(model, "--model DIR"),
@@ -75,6 +75,7 @@ async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
     await Promise.race([interrupted(signal), farm.broken()]);
   } finally {
     await farm.stop();
+    await folder.undo(); // nothing was kept where nothing was started
   }
 }
 
