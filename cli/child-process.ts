@@ -93,6 +93,6 @@ export class FarmProcess {
  */
 function passLogOn(stderr: Readable): void {
   createInterface({ input: stderr }).on("line", (line) => {
-    if (!isErrorCode(/^([A-Z_]+): /.exec(line)?.[1])) process.stderr.write(`${line}\n`);
+    if (!isErrorCode(/^tocafarm: ([A-Z_]+): /.exec(line)?.[1])) process.stderr.write(`${line}\n`);
   });
 }

@@ -95,15 +95,19 @@ export async function runProcess(options: ProcessOptions): Promise<never> {
  */
 export async function exitWith(thrown: unknown): Promise<never> {
   const error = asFarmError(thrown);
-  process.stderr.write(`${error.code}: ${error.message}\n`);
-  await sendToParent({ type: "failed", code: error.code, message: error.message });
+  await tell(error);
   process.exit(errorCodes[error.code].exit);
 }
 
 async function reportFailure(error: FarmError, log: Log): Promise<void> {
   log.debug({ err: error }, "the process failed");
-  process.stderr.write(`${error.code}: ${error.message}\n`);
-  await sendToParent({ type: "failed", code: error.code, message: error.message });
+  await tell(error);
+}
+
+/** In the form of every error of the command line. */
+async function tell({ code, message }: FarmError): Promise<void> {
+  process.stderr.write(`tocafarm: ${code}: ${message}\n`);
+  await sendToParent({ type: "failed", code, message });
 }
 
 /**

@@ -155,20 +155,26 @@ test("a port or a folder in use is one line with the remedy", async (t) => {
   const other = temporaryFolder(t);
   const port = await failingCoordinator(t, ["--data", other, "--listen", first.grpc]);
   assert.equal(port.code, 4);
-  assert.match(port.stderr, /^FAILED_PRECONDITION: cannot listen on .*: the port is in use.*\n$/);
+  assert.match(
+    port.stderr,
+    /^tocafarm: FAILED_PRECONDITION: cannot listen on .*: the port is in use.*\n$/,
+  );
   const http = await failingCoordinator(t, ["--data", other, "--http", first.http]);
-  assert.match(http.stderr, /^FAILED_PRECONDITION: cannot listen on .*: the port is in use.*\n$/);
+  assert.match(
+    http.stderr,
+    /^tocafarm: FAILED_PRECONDITION: cannot listen on .*: the port is in use.*\n$/,
+  );
   const folder = await failingCoordinator(t, ["--data", data]);
-  assert.match(folder.stderr, /^FAILED_PRECONDITION: the data folder .* is in use.*\n$/);
+  assert.match(folder.stderr, /^tocafarm: FAILED_PRECONDITION: the data folder .* is in use.*\n$/);
   const flag = await failingCoordinator(t, ["--data", other, "--lissten", "x"]);
   assert.equal(flag.code, 2);
   assert.match(
     flag.stderr,
-    /^INVALID_ARGUMENT: unknown flag --lissten; did you mean --listen\?\n$/,
+    /^tocafarm: INVALID_ARGUMENT: unknown flag --lissten; did you mean --listen\?\n$/,
   );
   const nats = await failingCoordinator(t, ["--data", other, "--nats", "nats://127.0.0.1:1"]);
   assert.equal(nats.code, 6);
-  assert.match(nats.stderr, /^UNAVAILABLE: no NATS server answers at 127.0.0.1:1.*\n$/);
+  assert.match(nats.stderr, /^tocafarm: UNAVAILABLE: no NATS server answers at 127.0.0.1:1.*\n$/);
 });
 
 function natsServersOf(parent: number): number[] {
