@@ -6,7 +6,7 @@ test("a data folder is enough, and artifacts lie in it unless told otherwise", (
   const config = coordinatorConfig(["--data", "/d"], {});
   assert.equal(config.artifacts, "/d/artifacts");
   assert.equal(config.listen, "127.0.0.1:0");
-  assert.equal(config.leaseMs, 10_000);
+  assert.equal(config.rules.leaseMs, 10_000);
   assert.equal(coordinatorConfig(["--data=/d", "--artifacts=/a"], {}).artifacts, "/a");
 });
 

@@ -1,33 +1,47 @@
-// The wiring of a coordinator: the only place where log, leader, store, services and pages meet.
+// The wiring of a coordinator: the only place where log, replica, store, services and pages meet.
 
+import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { openStore } from "../artifacts/open.js";
-import { FarmError } from "../common/errors.js";
 import { lockFolder } from "../common/folder-lock.js";
 import { startHttp } from "../common/http.js";
 import type { Serving, Teardown } from "../common/lifecycle.js";
 import type { Log } from "../common/log.js";
 import { removeCoordinatorFile, writeCoordinatorFile } from "../common/paths.js";
-import { startRpcServer } from "../common/rpc.js";
-import { RenderFarmService } from "../proto/gen/tocafarm/v1/farm.js";
-import { WorkerLinkService } from "../proto/gen/tocafarm/v1/worker.js";
+import { type RpcServer, startRpcServer } from "../common/rpc.js";
+import { type RenderFarmServer, RenderFarmService } from "../proto/gen/tocafarm/v1/farm.js";
+import { type WorkerLinkServer, WorkerLinkService } from "../proto/gen/tocafarm/v1/worker.js";
+import { leadershipAlone } from "./alone.js";
 import type { CoordinatorConfig } from "./config.js";
-import { defaultRules } from "./core/decide.js";
 import { pages } from "./http/pages.js";
 import { startJanitor } from "./janitor.js";
-import { Leader } from "./leader.js";
-import { meter } from "./metrics.js";
+import type { ReplicaLife } from "./life.js";
+import { createMeter } from "./metrics.js";
 import { connectNats } from "./nats/connection.js";
 import { openEventLog } from "./nats/event-log.js";
+import { openLeadership } from "./nats/leadership.js";
 import { startNatsServer } from "./nats/server.js";
-import type { Planner } from "./ports.js";
+import { openSnapshots } from "./nats/snapshots.js";
+import type { EventLog, Leadership, Life, Planner, ReplicaPort, SnapshotStore } from "./ports.js";
 import { createPromptStore } from "./prompts.js";
+import type { Duty } from "./reign.js";
+import { Replica } from "./replica.js";
+import { forwardingFarm } from "./rpc/forward.js";
+import { redirectingLink } from "./rpc/redirect.js";
 import { renderFarmService } from "./rpc/render-farm.js";
-import { addStandardServices } from "./rpc/standard-services.js";
+import { type StandardServices, standardServices } from "./rpc/standard-services.js";
 import { workerLinkService } from "./rpc/worker-link.js";
+import { snapshotOnThread } from "./snapshot-thread.js";
+import { keepSnapshots } from "./snapshots.js";
 
 /** Calls in flight get this long at the end. */
 const rpcGraceMs = 500;
+
+/**
+ * A claim is renewed each second and may be taken by another one after 3 s of silence, so who stood
+ * still for longer than this may have a follower.
+ */
+const stillMsMax = 2_000;
 
 export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
@@ -41,54 +55,109 @@ export interface CoordinatorOptions {
  * `teardown`.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Serving> {
-  const { config, log, teardown } = options;
-  const lock = await lockFolder(config.dataFolder);
+  const { config, log, teardown, plan } = options;
+  const { pool, rules, dataFolder } = config;
+  const lock = await lockFolder(dataFolder);
   teardown.add("folder lock", () => lock.release());
-  const store = await openStore(config.artifacts);
-  const { url, broken: natsBroken } = await natsOf(options);
-  const connection = await connectNats(url, log);
-  teardown.add("NATS connection", () => connection.close());
-  const eventLog = await openEventLog(connection, config.pool);
-  const rules = { ...defaultRules, leaseMs: config.leaseMs };
-  const opening = Leader.open({ eventLog, rules, log });
-  const leader = await Promise.race([opening, natsBroken]);
-  teardown.add("leader", () => leader.stop());
-  const janitor = startJanitor(leader, store, log);
-  teardown.add("janitor", () => janitor.stop());
 
-  const stopping = new AbortController();
-  const prompts = createPromptStore(store);
-  const shared = { farm: leader, prompts, stopping: stopping.signal };
-  const uploadFolder = path.join(config.dataFolder, "uploads");
-  let grpc = "";
-  const identity = { pool: config.pool, leader: () => grpc };
-  const rpc = await startRpcServer(config.listen, (server) => {
-    const farmOptions = { ...shared, ...identity, store, plan: options.plan, uploadFolder };
-    server.addService(RenderFarmService, renderFarmService(farmOptions));
-    server.addService(
-      WorkerLinkService,
-      workerLinkService({ ...shared, leaseMs: config.leaseMs, log }),
-    );
-    const health = addStandardServices(server);
-    stopping.signal.addEventListener("abort", () => health.stop());
+  // Ports first: where one is in use, nothing is written. Until the log is read, calls are told so.
+  const replica = new Replica();
+  const meter = createMeter(replica);
+  const leader = () => replica.leader?.grpc ?? "";
+  const uploadFolder = path.join(dataFolder, "uploads");
+  const { rpc, standard } = await serveRpc(options, replica, {
+    farmOf: (life) => {
+      const parts = { store, prompts, plan, uploadFolder };
+      return renderFarmService({ ...parts, farm: life, stopping: life.over, pool, leader });
+    },
+    linkOf: (life) => {
+      const { leaseMs } = rules;
+      return workerLinkService({ farm: life, stopping: life.over, prompts, leaseMs, log });
+    },
   });
-  grpc = rpc.address;
-  teardown.add("gRPC", () => {
-    stopping.abort(new FarmError("UNAVAILABLE", "the coordinator is stopping; try again later"));
-    return rpc.stop(rpcGraceMs);
-  });
-
-  const routes = pages({ farm: leader, scrape: meter(leader), pool: config.pool });
+  const routes = pages({ replica, scrape: meter.scrape, pool });
   const http = await startHttp({ listen: config.http, routes, log });
   teardown.add("HTTP", () => http.stop());
 
+  const store = await openStore(config.artifacts);
+  const prompts = createPromptStore(store);
+  const { ports, broken, take } = await openPool(options);
+  const { eventLog } = ports;
+  const duties = (life: ReplicaLife): readonly Duty[] => [
+    meter.count(life),
+    startJanitor({ life, store, log }),
+    keepSnapshots({ life, eventLog, take, limits: config.snapshotLimits, log }),
+  ];
+  const self = { id: randomUUID(), grpc: config.advertise ?? rpc.address };
+  const started = replica.start({ ...ports, self, rules, log, duties, random: Math.random });
+  teardown.add("replica", () => replica.stop());
+  await Promise.race([started, broken]);
+  standard.serving();
+
   const addresses = { grpc: rpc.address, http: http.address };
-  writeCoordinatorFile(config.dataFolder, { ...addresses, pid: process.pid });
-  teardown.add("coordinator file", () => removeCoordinatorFile(config.dataFolder, process.pid));
-  return { ...addresses, broken: Promise.race([leader.broken, natsBroken]) };
+  writeCoordinatorFile(dataFolder, { ...addresses, pid: process.pid });
+  teardown.add("coordinator file", () => removeCoordinatorFile(dataFolder, process.pid));
+  return { ...addresses, broken: Promise.race([replica.broken, broken]) };
 }
 
-/** The NATS server that was named, or one of our own. */
+interface ServicesOfLife {
+  readonly farmOf: (life: Life) => RenderFarmServer;
+  readonly linkOf: (life: Life) => WorkerLinkServer;
+}
+
+async function serveRpc(
+  { config, teardown }: CoordinatorOptions,
+  replica: ReplicaPort,
+  { farmOf, linkOf }: ServicesOfLife,
+): Promise<{ readonly rpc: RpcServer; readonly standard: StandardServices }> {
+  const farm = forwardingFarm(replica, farmOf);
+  const standard = standardServices();
+  const rpc = await startRpcServer(config.listen, (server) => {
+    server.addService(RenderFarmService, farm.service);
+    server.addService(WorkerLinkService, redirectingLink(replica, linkOf));
+    standard.addTo(server);
+  });
+  teardown.add("gRPC", async () => {
+    standard.stop();
+    await rpc.stop(rpcGraceMs);
+    farm.close();
+  });
+  return { rpc, standard };
+}
+
+interface PoolParts {
+  readonly ports: {
+    readonly eventLog: EventLog;
+    readonly snapshots: SnapshotStore;
+    readonly leadership: Leadership;
+    readonly stillMsMax: number;
+  };
+  /** Makes and stores a snapshot. */
+  readonly take: (signal: AbortSignal) => Promise<number>;
+  /** Rejects when our own server ends by itself. */
+  readonly broken: Promise<never>;
+}
+
+/** What coordinators of the pool share through NATS, or one has on a server of its own. */
+async function openPool(options: CoordinatorOptions): Promise<PoolParts> {
+  const { config, log, teardown } = options;
+  const { pool, logLevel } = config;
+  const { url, broken } = await natsOf(options);
+  const connection = await connectNats(url, log);
+  teardown.add("NATS connection", () => connection.close());
+  const stored = { replicas: config.natsReplicas, log };
+  const alone = config.natsUrl === undefined;
+  const ports = {
+    eventLog: await openEventLog(connection, pool, stored),
+    snapshots: await openSnapshots(connection, pool, stored),
+    leadership: alone ? leadershipAlone() : await openLeadership(connection, pool, stored),
+    stillMsMax: alone ? Number.POSITIVE_INFINITY : stillMsMax,
+  };
+  const source = { natsUrl: url, pool, logLevel };
+  return { ports, take: (signal) => snapshotOnThread(source, signal), broken };
+}
+
+/** The NATS that was named, or a server of our own. */
 async function natsOf({
   config,
   log,

@@ -1,18 +1,18 @@
 // The one writer of a pool's log. Commands are gathered while an append is in flight and then
 // decided together: one message, one fsync, however many agents talk at once. Nothing is answered,
 // sent or shown before it is in the log; when an append goes wrong, this leader is over, and its
-// process begins again with a replay.
+// state, which may hold what never came into the log, goes with it.
 
-import { type Clock, steadyWallClock } from "../common/clock.js";
+import { type Clock, monotonicClock, steadyWallClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
 import { apply } from "./core/apply.js";
 import type { Command, Decision, Effect } from "./core/commands.js";
-import type { Rules } from "./core/decide.js";
 import type { FarmEvent } from "./core/events.js";
 import { type Farm, handle, openFarm } from "./core/farm.js";
 import { eventsPerTurnMax } from "./core/placement.js";
-import { emptyState } from "./core/state.js";
+import type { Rules } from "./core/rules.js";
+import type { State } from "./core/state.js";
 import type { EventLog, FarmPort, Turn } from "./ports.js";
 
 /** Leases expire and retries come due within this time. */
@@ -26,8 +26,15 @@ const turnBytesMax = 256 * 1024;
 
 export interface LeaderOptions {
   readonly eventLog: EventLog;
+  /** Folded up to the log's end; the leader's own from now on. */
+  readonly state: State;
   readonly rules: Rules;
   readonly log: Log;
+  /**
+   * A process that stood still for this long may have been followed by another leader: it answers
+   * nothing more. Infinity where nobody else can lead.
+   */
+  readonly stillMsMax: number;
 }
 
 interface Waiting {
@@ -50,6 +57,8 @@ export class Leader implements FarmPort {
   readonly #reads: (() => void)[] = [];
   readonly #listeners = new Set<(turn: Turn) => void>();
   readonly #ticker: NodeJS.Timeout;
+  readonly #stillMsMax: number;
+  #tickedMs = monotonicClock.now();
   #tickDue = true;
   #turning: Promise<void> | undefined;
   #ended: FarmError | undefined;
@@ -58,29 +67,21 @@ export class Leader implements FarmPort {
   /** Rejects when this leader can write no longer. */
   readonly broken: Promise<never>;
 
-  /** Replays the log and begins a new term. Throws UNAVAILABLE when another one writes. */
-  static async open({ eventLog, rules, log }: LeaderOptions): Promise<Leader> {
-    const state = emptyState();
-    const startedMs = performance.now();
-    let events = 0;
-    const sequence = await eventLog.replay((turn, at) => {
-      for (const event of turn) apply(state, event, at);
-      events += turn.length;
-    });
+  /** Begins a new term. Throws UNAVAILABLE when another one has written, or the log is silent. */
+  static async begin(options: LeaderOptions): Promise<Leader> {
+    const { eventLog, state } = options;
     const clock = steadyWallClock(state.at);
-    const now = clock.now();
-    const started: FarmEvent = { type: "LeaderStarted", at: now, term: state.term + 1 };
-    apply(state, started, await eventLog.append([started], sequence));
-    const seconds = (performance.now() - startedMs) / 1000;
-    log.info({ term: state.term, events, sequence, seconds }, "leading");
-    return new Leader(openFarm(state, rules, now), clock, eventLog, log);
+    const started: FarmEvent = { type: "LeaderStarted", at: clock.now(), term: state.term + 1 };
+    apply(state, started, await eventLog.append([started], state.sequence));
+    return new Leader(options, clock);
   }
 
-  private constructor(farm: Farm, clock: Clock, eventLog: EventLog, log: Log) {
-    this.#farm = farm;
+  private constructor({ eventLog, state, rules, log, stillMsMax }: LeaderOptions, clock: Clock) {
+    this.#farm = openFarm(state, rules, clock.now());
     this.#clock = clock;
     this.#eventLog = eventLog;
     this.#log = log;
+    this.#stillMsMax = stillMsMax;
     this.broken = new Promise((_, reject) => {
       this.#reportBroken = reject;
     });
@@ -97,6 +98,7 @@ export class Leader implements FarmPort {
   }
 
   command(command: Command): Promise<Decision> {
+    this.#checkAwake();
     if (this.#ended) return Promise.reject(this.#ended);
     if (this.#commands.length >= commandsWaitingMax) {
       const message = `${commandsWaitingMax} commands wait for the log; try again later`;
@@ -109,6 +111,7 @@ export class Leader implements FarmPort {
   }
 
   async query<T>(read: (farm: Farm) => T): Promise<T> {
+    this.#checkAwake();
     if (this.#ended) throw this.#ended;
     if (!this.#turning) return read(this.#farm);
     return new Promise((resolve, reject) => {
@@ -128,17 +131,26 @@ export class Leader implements FarmPort {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes no more commands; what is in flight is still answered. */
-  async stop(): Promise<void> {
-    clearInterval(this.#ticker);
-    this.#ended ??= new FarmError("UNAVAILABLE", "the coordinator is stopping; try again later");
+  /** Takes no more commands; what is in flight is still answered, from what the log says. */
+  async stop(reason: FarmError): Promise<void> {
+    this.#end(reason);
     await this.#turning;
-    for (const { reject } of this.#commands.splice(0)) reject(this.#ended);
   }
 
   #tick(): void {
+    this.#checkAwake();
+    this.#tickedMs = monotonicClock.now();
     this.#tickDue = true;
     this.#turn();
+  }
+
+  /** Whoever was stopped, or had no processor, cannot know what others did meanwhile. */
+  #checkAwake(): void {
+    const stillMs = monotonicClock.now() - this.#tickedMs;
+    if (stillMs <= this.#stillMsMax) return;
+    const seconds = (stillMs / 1000).toFixed(1);
+    const message = `the coordinator stood still for ${seconds} s; another one may lead now`;
+    this.#break(new FarmError("UNAVAILABLE", message));
   }
 
   #turn(): void {
@@ -198,7 +210,8 @@ export class Leader implements FarmPort {
   }
 
   #tell(turn: Turn): void {
-    if (turn.commands.length === 0 && turn.events.length === 0) return;
+    const { commands, events, effects } = turn;
+    if (commands.length === 0 && events.length === 0 && effects.length === 0) return;
     for (const listener of this.#listeners) listener(turn);
   }
 
@@ -214,15 +227,18 @@ export class Leader implements FarmPort {
   }
 
   #break(error: FarmError): void {
-    this.#log.error({ err: error }, "this coordinator leads no longer");
-    clearInterval(this.#ticker);
-    this.#ended = new FarmError(
-      "UNAVAILABLE",
-      `the coordinator has lost its log: ${error.message}`,
-    );
     this.#turning = undefined;
+    if (this.#ended) return;
+    this.#log.warn({ err: error }, "this coordinator leads no longer");
+    this.#end(new FarmError("UNAVAILABLE", `the coordinator leads no longer: ${error.message}`));
+    this.#reportBroken(error.code === "UNAVAILABLE" ? error : asFarmError(this.#ended));
+  }
+
+  /** Nothing is taken or read from now on. */
+  #end(reason: FarmError): void {
+    clearInterval(this.#ticker);
+    this.#ended ??= reason;
     for (const { reject } of this.#commands.splice(0)) reject(this.#ended);
     this.#readNow();
-    this.#reportBroken(error.code === "UNAVAILABLE" ? error : this.#ended);
   }
 }

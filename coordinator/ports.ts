@@ -1,7 +1,7 @@
 // What the coordinator's parts know of each other: the log behind the leader, the farm before the
 // services. Adapters implement or use these and never import one another.
 
-import type { ArtifactStore } from "../artifacts/port.js";
+import type { ArtifactHead, ArtifactStore } from "../artifacts/port.js";
 import type { Command, Decision, Effect } from "./core/commands.js";
 import type { FarmEvent, PlanFigures, RenderSpec } from "./core/events.js";
 import type { Farm } from "./core/farm.js";
@@ -130,4 +130,4 @@ export interface PromptStore {
   load(key: string): Promise<readonly string[]>;
 }
 
-export type { ArtifactStore };
+export type { ArtifactHead, ArtifactStore };

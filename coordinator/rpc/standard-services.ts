@@ -10,22 +10,30 @@ import { packageRoot } from "../../common/paths.js";
 
 const services = ["tocafarm.v1.RenderFarm", "tocafarm.v1.WorkerLink"];
 
-export interface HealthReport {
-  /** From now on every service says NOT_SERVING. */
+export interface StandardServices {
+  addTo(server: Server): void;
+  /** From now on every service says SERVING. */
+  serving(): void;
+  /** From now on every service says NOT_SERVING, as before the first `serving`. */
   stop(): void;
 }
 
-export function addStandardServices(server: Server): HealthReport {
+export function standardServices(): StandardServices {
   const folder = path.join(packageRoot(), "proto");
   const files = ["tocafarm/v1/farm.proto", "tocafarm/v1/worker.proto"];
   const definition = loadSync(files, { includeDirs: [folder] });
-  new ReflectionService(definition, { services }).addToServer(server);
-  const health = new HealthImplementation({ "": "SERVING" });
-  for (const service of services) health.setStatus(service, "SERVING");
-  health.addToServer(server);
+  const reflection = new ReflectionService(definition, { services });
+  const health = new HealthImplementation();
+  const say = (status: "SERVING" | "NOT_SERVING"): void => {
+    for (const service of ["", ...services]) health.setStatus(service, status);
+  };
+  say("NOT_SERVING");
   return {
-    stop: () => {
-      for (const service of ["", ...services]) health.setStatus(service, "NOT_SERVING");
+    addTo: (server) => {
+      reflection.addToServer(server);
+      health.addToServer(server);
     },
+    serving: () => say("SERVING"),
+    stop: () => say("NOT_SERVING"),
   };
 }

@@ -52,7 +52,7 @@ test("health, reflection and pages answer", async (t) => {
   for (const [page, pattern] of [
     ["/", /\/metrics {2}metrics/],
     ["/healthz", /ok/],
-    ["/readyz", /ok/],
+    ["/readyz", /leader/],
     ["/metrics", /tocafarm_backlog_device_seconds 0/],
   ] as const) {
     const response = await fetch(`http://${coordinator.http}${page}`);
