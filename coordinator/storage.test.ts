@@ -1,17 +1,22 @@
 // The parts that use the artifact store: prompts and the janitor, over a store in a folder.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { openFolderStore } from "../artifacts/folder.js";
+import { checkpointKey, clipId } from "../common/ids.js";
 import { silentLog } from "../common/log.js";
 import { keysOf } from "../test/support/artifact-keys.js";
-import { noTotals } from "../test/support/coordinator-core.js";
+import { noTotals, TestFarm, testSubmission } from "../test/support/coordinator-core.js";
+import { eventually } from "../test/support/coordinator-process.js";
+import { apply } from "./core/apply.js";
+import type { Effect } from "./core/commands.js";
 import type { FarmEvent } from "./core/events.js";
-import { startJanitor } from "./janitor.js";
-import type { FarmPort, Turn } from "./ports.js";
+import type { Farm } from "./core/farm.js";
+import { startJanitor, sweep } from "./janitor.js";
+import type { ArtifactStore, Turn } from "./ports.js";
 import { createPromptStore } from "./prompts.js";
 
 async function folderStore(t: TestContext) {
@@ -38,56 +43,162 @@ test("damaged or missing prompts are an error, which a later repair heals", asyn
   await assert.rejects(createPromptStore(store).load(key), { code: "NOT_FOUND" });
 });
 
-/** A farm of which a test tells the turns. */
-function toldFarm(): { readonly farm: FarmPort; readonly tell: (turn: Partial<Turn>) => void } {
+const batch = "b0123456789ab";
+
+/** A leader's life of which the test tells the turns. */
+function toldFarm() {
   const listeners = new Set<(turn: Turn) => void>();
-  const farm: FarmPort = {
-    command: () => Promise.reject(new Error("no command is expected")),
-    query: () => Promise.reject(new Error("no query is expected")),
-    onTurn: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    term: 1,
-    now: () => 0,
+  const { farm } = new TestFarm();
+  const { state } = farm;
+  let now = 1_000;
+  const tell = (events: readonly FarmEvent[], effects: readonly Effect[] = []): void => {
+    const sequence = state.sequence + 1;
+    for (const event of events) apply(state, event, sequence);
+    for (const listener of listeners) listener({ sequence, commands: [], events, effects });
   };
-  const empty: Turn = { sequence: 1, commands: [], events: [], effects: [] };
+  const at = () => now;
+  tell([{ type: "BatchAccepted", at: at(), ...testSubmission(batch, { clips: 4 }) }]);
   return {
-    farm,
-    tell: (turn) => {
-      for (const listener of listeners) listener({ ...empty, ...turn });
+    life: {
+      query: async <T>(read: (known: Farm) => T) => read(farm),
+      onTurn: (listener: (turn: Turn) => void) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      now: at,
+    },
+    tell,
+    pass: (ms: number) => {
+      now += ms;
+    },
+    lease: (clip: number, attempt: number, resumeStep = 0): void => {
+      const granted = { ...testLease, batch, clip, attempt, resumeStep };
+      tell([{ type: "LeaseGranted", at: at(), ...granted }]);
+    },
+    lose: (clip: number, attempt: number): void => {
+      const ref = { batch, clip, attempt };
+      tell([{ type: "AttemptLost", at: at(), ...ref, reason: "silent", retryAt: 0 }]);
+    },
+    store: (clip: number, attempt: number, step: number): void => {
+      const key = checkpointKey(clipId(batch, clip), attempt, step);
+      const checkpoint = { step, artifact: { key, sha256: "00", sizeBytes: 1 }, totals: noTotals };
+      tell([{ type: "CheckpointStored", at: at(), batch, clip, attempt, checkpoint }]);
+    },
+    publish: (clip: number, attempt: number): void => {
+      const files = { artifacts: [], totals: noTotals };
+      tell([{ type: "ClipPublished", at: at(), batch, clip, attempt, ...files }]);
     },
   };
 }
+
+const testLease = {
+  ...{ worker: "w1", device: "cpu", kind: "cpu-x", preview: false, segment: 0 },
+  ...{ deviceSeconds: 1, tier: 2, weight: 1 },
+};
+
+async function putAll(store: ArtifactStore, keys: readonly string[]): Promise<void> {
+  for (const key of keys) await store.put(key, Buffer.from("x"));
+}
+
+async function settle(store: ArtifactStore, prefix: string, count: number): Promise<void> {
+  await eventually(async () => (await keysOf(store, prefix)).length === count || undefined);
+}
+
+const clip = (index: number) => `clips/${clipId(batch, index)}`;
+const saved = (index: number) => `checkpoints/${clipId(batch, index)}`;
 
 test("files of attempts that lost go, those of the published one stay", async (t) => {
   const { store } = await folderStore(t);
-  const { farm, tell } = toldFarm();
-  const janitor = startJanitor(farm, store, silentLog);
-  const batch = "b0123456789ab";
-  for (const key of ["000000/1/a", "000000/2/a", "000000/3/a", "000001/1/a"]) {
-    await store.put(`clips/${batch}.${key}`, Buffer.from("x"));
-  }
-  const published: FarmEvent = {
-    type: "ClipPublished",
-    at: 1,
-    ...{ batch, clip: 0, attempt: 2, artifacts: [], totals: noTotals },
-  };
-  tell({ events: [published] });
+  const farm = toldFarm();
+  const janitor = startJanitor({ life: farm.life, store, log: silentLog });
+  t.after(() => janitor.stop());
+  await putAll(store, [`${clip(0)}/1/a`, `${clip(0)}/2/a`, `${clip(0)}/3/a`, `${clip(1)}/1/a`]);
+  farm.lease(0, 1);
+  farm.lose(0, 1);
+  farm.lease(0, 2);
+  farm.publish(0, 2);
+  await settle(store, "clips/", 3);
+  assert.deepEqual(
+    await keysOf(store, "clips/"),
+    [`${clip(0)}/2/a`, `${clip(0)}/3/a`, `${clip(1)}/1/a`],
+    "an attempt that the log does not know may still come to be known",
+  );
+  farm.lease(1, 1);
+  farm.lose(1, 1);
   const ref = { batch, clip: 1, attempt: 1 };
-  tell({ effects: [{ type: "superseded", ref, report: "completed", discard: false }] });
-  await settle(async () => (await keysOf(store, "clips/")).length === 2);
-  assert.deepEqual(await keysOf(store, "clips/"), [
-    `clips/${batch}.000000/2/a`,
-    `clips/${batch}.000001/1/a`,
-  ]);
-  tell({ effects: [{ type: "superseded", ref, report: "completed", discard: true }] });
-  await settle(async () => (await keysOf(store, "clips/")).length === 1);
-  await janitor.stop();
+  farm.tell([], [{ type: "superseded", ref, report: "completed", discard: true }]);
+  await settle(store, "clips/", 2);
 });
 
-async function settle(done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 200 && !(await done()); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+test("a newer checkpoint replaces the one before, and a clip's end removes the last", async (t) => {
+  const { store } = await folderStore(t);
+  const farm = toldFarm();
+  farm.lease(0, 1);
+  farm.store(0, 1, 6);
+  await putAll(store, [`${saved(0)}/1-6.safetensors`, `${saved(0)}/1-12.safetensors`]);
+  const janitor = startJanitor({ life: farm.life, store, log: silentLog });
+  t.after(() => janitor.stop());
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  farm.store(0, 1, 12);
+  await settle(store, "checkpoints/", 1);
+  farm.lose(0, 1);
+  farm.lease(0, 2, 12);
+  await putAll(store, [`${saved(0)}/2-18.safetensors`]);
+  farm.store(0, 2, 18);
+  await eventually(async () => {
+    const keys = await keysOf(store, "checkpoints/");
+    return keys.join() === `${saved(0)}/2-18.safetensors` || undefined;
+  });
+  farm.publish(0, 2);
+  await settle(store, "checkpoints/", 0);
+});
+
+test("a sweep removes what is a day old and needed by nothing, and nothing else", async (t) => {
+  const { folder, store } = await folderStore(t);
+  const farm = toldFarm();
+  const stranger = "bzzzzzzzzzzzz";
+  farm.lease(0, 1);
+  farm.lose(0, 1);
+  farm.lease(0, 2);
+  farm.publish(0, 2);
+  farm.lease(1, 1);
+  farm.store(1, 1, 12);
+  farm.lose(1, 1);
+  farm.lease(1, 2, 12);
+  farm.lease(2, 1);
+  farm.lose(2, 1);
+  const kept = [
+    "blobs/00",
+    `${clip(0)}/2/a`,
+    `${clip(0)}/9/unknown`,
+    `${clip(1)}/2/at-work`,
+    `${saved(1)}/1-12.safetensors`,
+    `${saved(1)}/2-18.safetensors`,
+    `clips/${stranger}.000000/1/a`,
+  ];
+  const orphans = [
+    `${clip(0)}/1/a`,
+    `${clip(2)}/1/a`,
+    `${saved(0)}/1-6.safetensors`,
+    `${saved(0)}/2-6.safetensors`,
+    `${saved(1)}/1-6.safetensors`,
+    `${saved(1)}/1-18.safetensors`,
+  ];
+  const strange = `checkpoints/${stranger}.000000/1-6.safetensors`;
+  await putAll(store, [...kept, ...orphans, strange]);
+  const { signal } = new AbortController();
+  const sweepAt = (hours: number): Promise<number> => {
+    const now = () => Date.now() + hours * 3_600_000;
+    return sweep({ life: { ...farm.life, now }, store, log: silentLog }, signal);
+  };
+  assert.equal(await sweepAt(23), 0, "what is young may still be named");
+  assert.equal(await sweepAt(25), orphans.length);
+  assert.deepEqual(await keysOf(store, ""), [...kept, strange].sort());
+  assert.equal(await sweepAt(9 * 24), 1, "checkpoints of a batch that nobody knows");
+  assert.deepEqual(await keysOf(store, ""), [...kept].sort());
+  const part = path.join(folder, "clips", ".a.0123456789ab.part");
+  writeFileSync(part, "x");
+  const dayBefore = Date.now() / 1000 - 25 * 3600;
+  utimesSync(part, dayBefore, dayBefore);
+  assert.equal(await sweepAt(0), 1, "what an upload that died has left");
+});
