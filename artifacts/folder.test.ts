@@ -62,6 +62,14 @@ test("part files of writers that died are hidden, and go when they are old", asy
   assert.deepEqual(await everything(join(root, "clips")), ["a", "a/1", "a/1/video.mp4"]);
 });
 
+test("folders of many files are listed whole", async (t) => {
+  const { store, root } = await newStore(t);
+  const keys = Array.from({ length: 1_203 }, (_, index) => `blobs/${index}`).sort();
+  await mkdir(join(root, "blobs"));
+  await Promise.all(keys.map((key) => writeFile(join(root, key), "")));
+  assert.deepEqual(await keysOf(store), keys);
+});
+
 test("a source that fails leaves neither an artifact nor a part of one", async (t) => {
   const { store, root } = await newStore(t);
   async function* broken() {

@@ -331,6 +331,18 @@ test("a link can be read by anybody, under the name it gives, until it expires",
   await assert.rejects(link(60, 'a"; b'), { code: "INVALID_ARGUMENT", message: /saves as/ });
 });
 
+test("over a thousand keys are listed, page after page", async () => {
+  const store = await openStore(server.location("many"));
+  const keys = Array.from({ length: 1_203 }, (_, index) => `blobs/${index % 7}/${index}`).sort();
+  for (let folder = 0; folder < 7; folder += 1) {
+    await mkdir(path.join(server.bucketFolder, "many", "blobs", `${folder}`), { recursive: true });
+  }
+  await Promise.all(keys.map((key) => writeFile(path.join(server.bucketFolder, "many", key), key)));
+  assert.deepEqual(await keysOf(store), keys);
+  const some = keys.filter((key) => key.startsWith("blobs/3/"));
+  assert.deepEqual(await keysOf(store, "blobs/3/"), some);
+});
+
 test("what others put below the prefix is listed when it has a key's name", async () => {
   const store = await openStore(server.location("shared"));
   const other = await openStore(server.location());

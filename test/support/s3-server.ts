@@ -1,5 +1,6 @@
 // A real S3 server for tests: versitygw on loopback over a temporary folder. It can be killed and
-// started again with what it has stored.
+// started again with what it has stored. The folder's file system has to know extended attributes:
+// with them an object's metadata appear together with it.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -22,7 +23,6 @@ export class S3Server {
   static async start(): Promise<S3Server> {
     const server = new S3Server();
     mkdirSync(server.bucketFolder, { recursive: true });
-    mkdirSync(path.join(server.#folder, "metadata"));
     useKeys();
     server.#port = await freePort();
     await server.restart();
@@ -48,8 +48,7 @@ export class S3Server {
     const program = path.join(packageRoot(), ".tools", "bin", "versitygw");
     const keys = ["--access", accessKey, "--secret", secretKey];
     const serving = ["--port", `127.0.0.1:${this.#port}`, "--quiet", "--keep-alive"];
-    const metadata = ["--sidecar", path.join(this.#folder, "metadata")];
-    const posix = ["posix", ...metadata, path.join(this.#folder, "buckets")];
+    const posix = ["posix", path.join(this.#folder, "buckets")];
     const args = ["--pdeathsig", "KILL", "--", program, ...keys, ...serving, ...posix];
     const child = spawn("setpriv", args, { stdio: ["ignore", "ignore", "inherit"] });
     this.#child = child;
