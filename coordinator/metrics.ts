@@ -1,24 +1,29 @@
-// The coordinator's metrics: a table, and how they follow from turns (counters) and from the state
-// at the scrape (gauges).
+// A coordinator's metrics: a table, and how they follow from the turns of its own reigns (counters)
+// and from the state at the scrape (gauges). A standby's gauges are zero, so that a sum over all
+// coordinators of a pool is the pool's.
 
 import { errorCodes } from "../common/errors.js";
 import { combinations, createMetrics, type Metrics } from "../common/metrics.js";
+import type { Effect } from "./core/commands.js";
 import type { FarmEvent } from "./core/events.js";
 import type { Farm } from "./core/farm.js";
-import { conditionOf } from "./core/liveness.js";
-import { type Batch, clipsQueued, type State } from "./core/state.js";
-import type { FarmPort, Turn } from "./ports.js";
+import { forecast } from "./core/forecast.js";
+import { conditionOf, isDraining } from "./core/liveness.js";
+import { clipsQueued } from "./core/state.js";
+import { LiveAttempts } from "./live-attempts.js";
+import type { FarmPort, ReplicaPort, Turn } from "./ports.js";
 
-const queueStates = ["queued", "retry_wait", "leased", "running"] as const;
-const deviceStates = ["starting", "idle", "busy", "failed"] as const;
-
-/**
- * Until a kind of device has published a clip, it counts as this fast, so that a new farm's backlog
- * is not nothing.
- */
-const assumedFlopsPerSecond = 5e10;
+const queueStates = ["queued", "retry_wait", "leased", "running", "awaiting_approval"] as const;
+const deviceStates = ["starting", "idle", "busy", "failed", "quarantined", "draining"] as const;
+const lostReasons = ["silent", "not_held", "handed_back", "cut", "revoked"] as const;
 
 const coordinatorMetrics = {
+  tocafarm_leader: {
+    type: "gauge",
+    help: "Whether this coordinator leads its pool: 1 or 0",
+    labels: [],
+    zeros: [{}],
+  },
   tocafarm_queue_segments: {
     type: "gauge",
     help: "Segments of unfinished batches by state",
@@ -27,7 +32,7 @@ const coordinatorMetrics = {
   },
   tocafarm_backlog_device_seconds: {
     type: "gauge",
-    help: "Estimated seconds that one device would need for all waiting segments",
+    help: "Estimated seconds that one device would need for everything that is not rendered yet",
     labels: [],
     zeros: [{}],
   },
@@ -36,11 +41,42 @@ const coordinatorMetrics = {
     help: "Attempts ended, by outcome and typed reason",
     labels: ["outcome", "reason"],
     zeros: [
-      ...combinations({ outcome: ["published", "cancelled"], reason: ["none"] }),
-      ...combinations({ outcome: ["lost"], reason: ["silent", "not_held", "handed_back"] }),
+      ...combinations({ outcome: ["published"], reason: ["none", "preview", "segment"] }),
+      ...combinations({ outcome: ["cancelled"], reason: ["none", "skipped", "rejected"] }),
+      ...combinations({ outcome: ["lost"], reason: lostReasons }),
       ...combinations({ outcome: ["superseded"], reason: ["completed", "failed"] }),
       ...combinations({ outcome: ["failed"], reason: Object.keys(errorCodes) }),
     ],
+  },
+  tocafarm_attempts_resumed_total: {
+    type: "counter",
+    help: "Attempts that began at a checkpoint of an earlier one",
+    labels: [],
+    zeros: [{}],
+  },
+  tocafarm_checkpoints_total: {
+    type: "counter",
+    help: "Checkpoints stored",
+    labels: [],
+    zeros: [{}],
+  },
+  tocafarm_resume_steps_total: {
+    type: "counter",
+    help: "Steps that checkpoints saved from being done again, and steps that were lost",
+    labels: ["outcome"],
+    zeros: combinations({ outcome: ["saved", "lost"] }),
+  },
+  tocafarm_cuts_total: {
+    type: "counter",
+    help: "Attempts asked to hand back at a refresh point, by reason",
+    labels: ["reason"],
+    zeros: combinations({ reason: ["preempted", "paused", "drained"] }),
+  },
+  tocafarm_quarantines_total: {
+    type: "counter",
+    help: "Devices quarantined, and released by a canary or an operator",
+    labels: ["outcome"],
+    zeros: combinations({ outcome: ["begun", "canary", "operator"] }),
   },
   tocafarm_devices: {
     type: "gauge",
@@ -52,69 +88,127 @@ const coordinatorMetrics = {
 
 type CoordinatorMetrics = Metrics<typeof coordinatorMetrics>;
 
-/**
- * Metrics that follow the farm: the answer is what Prometheus reads, with the gauges of the moment.
- */
-export function meter(farm: FarmPort): CoordinatorMetrics["scrape"] {
+export interface Meter {
+  /** Counts what happens from now on in a reign. */
+  count(farm: FarmPort): { stop(): Promise<void> };
+  /** What Prometheus reads, with the gauges of the moment. */
+  readonly scrape: CoordinatorMetrics["scrape"];
+}
+
+export function createMeter(replica: ReplicaPort): Meter {
   const metrics = createMetrics(coordinatorMetrics);
-  farm.onTurn((turn) => countTurn(metrics, turn));
-  return async () => {
-    await farm.query((state) => readGauges(metrics, state));
-    return metrics.scrape();
+  return {
+    count: (farm) => countReign(metrics, farm),
+    scrape: async () => {
+      const { life } = replica;
+      if (life?.leads) await life.query((now) => readGauges(metrics, now, life.now()));
+      else zeroGauges(metrics);
+      return metrics.scrape();
+    },
+  };
+}
+
+function countReign(metrics: CoordinatorMetrics, farm: FarmPort): { stop(): Promise<void> } {
+  const end = (outcome: string, reason: string): void =>
+    metrics.count("tocafarm_attempts_total", { outcome, reason });
+  let attempts: LiveAttempts | undefined;
+  const begun = farm.query(({ state }) => {
+    attempts = new LiveAttempts(state, ({ outcome, reason }, stepsLost) => {
+      end(outcome, reason);
+      metrics.count("tocafarm_resume_steps_total", { outcome: "lost" }, stepsLost);
+    });
+  });
+  const unsubscribe = farm.onTurn((turn) => {
+    attempts?.take(turn);
+    countTurn(metrics, turn);
+  });
+  return {
+    stop: async () => {
+      unsubscribe();
+      await begun.catch(() => {}); // a reign that was over before it had begun
+    },
   };
 }
 
 function countTurn(metrics: CoordinatorMetrics, { events, effects }: Turn): void {
-  const count = (outcome: string, reason: string): void =>
-    metrics.count("tocafarm_attempts_total", { outcome, reason });
-  for (const event of events) countEvent(event, count);
-  for (const effect of effects) {
-    if (effect.type === "superseded") count("superseded", effect.report);
-    if (effect.type === "stop_attempt" && effect.reason === "cancelled") count("cancelled", "none");
+  for (const event of events) countEvent(metrics, event);
+  for (const effect of effects) countEffect(metrics, effect);
+}
+
+function countEvent(metrics: CoordinatorMetrics, event: FarmEvent): void {
+  switch (event.type) {
+    case "LeaseGranted":
+      if (event.resumeStep === 0) return;
+      metrics.count("tocafarm_attempts_resumed_total");
+      metrics.count("tocafarm_resume_steps_total", { outcome: "saved" }, event.resumeStep);
+      return;
+    case "CheckpointStored":
+      metrics.count("tocafarm_checkpoints_total");
+      return;
+    case "DeviceQuarantined":
+      metrics.count("tocafarm_quarantines_total", { outcome: "begun" });
+      return;
+    case "DeviceReleased":
+      metrics.count("tocafarm_quarantines_total", { outcome: event.by });
+      return;
+    default:
   }
 }
 
-function countEvent(event: FarmEvent, count: (outcome: string, reason: string) => void): void {
-  if (event.type === "ClipPublished") count("published", "none");
-  if (event.type === "AttemptLost") count("lost", event.reason);
-  if (event.type === "AttemptFailed") count("failed", event.failure.code);
+function countEffect(metrics: CoordinatorMetrics, effect: Effect): void {
+  if (effect.type === "superseded") {
+    const { type: outcome, report: reason } = effect;
+    metrics.count("tocafarm_attempts_total", { outcome, reason });
+  }
+  if (effect.type === "cut_attempt") {
+    metrics.count("tocafarm_cuts_total", { reason: effect.reason });
+  }
 }
 
-function readGauges(metrics: CoordinatorMetrics, { state, live }: Farm): void {
-  const queue = { queued: 0, retry_wait: 0, leased: 0, running: 0 };
-  for (const batch of unfinished(state)) {
-    const backingOff = clipsBackingOff(batch);
-    queue.retry_wait += backingOff;
-    queue.queued += clipsQueued(batch) - backingOff;
+function readGauges(metrics: CoordinatorMetrics, farm: Farm, now: number): void {
+  const { state, live } = farm;
+  const queue = { queued: 0, retry_wait: 0, leased: 0, running: 0, awaiting_approval: 0 };
+  for (const batch of state.unfinished.values()) {
+    // Of the clips that came back, those whose time has not come.
+    const waiting = batch.waiting.size - (live.queue.work(batch.id)?.ready.size ?? 0);
+    queue.retry_wait += waiting;
+    queue.queued += clipsQueued(batch) - waiting;
+    queue.awaiting_approval += batch.clipsAwaitingApproval;
   }
   for (const lease of state.leases.values()) queue[lease.started ? "running" : "leased"] += 1;
-  for (const name of queueStates) {
-    metrics.set("tocafarm_queue_segments", { state: name }, queue[name]);
-  }
-  metrics.set("tocafarm_backlog_device_seconds", {}, backlogSeconds(state));
-  const devices = { starting: 0, idle: 0, busy: 0, failed: 0 };
+  const devices = { starting: 0, idle: 0, busy: 0, failed: 0, quarantined: 0, draining: 0 };
   for (const worker of live.workers.values()) {
     if (!worker.connected) continue;
-    for (const device of worker.devices.values()) devices[conditionOf(device)] += 1;
+    for (const device of worker.devices.values()) {
+      const condition = conditionOf(device);
+      const works = condition === "idle" || condition === "busy";
+      devices[works && isDraining(worker) ? "draining" : condition] += 1;
+    }
   }
-  for (const name of deviceStates) metrics.set("tocafarm_devices", { state: name }, devices[name]);
+  const backlogSeconds = forecast(farm, now).pool.backlogDeviceSeconds;
+  setGauges(metrics, { leader: 1, queue, devices, backlogSeconds });
 }
 
-/** FLOPs of the waiting clips over the mean speed that the farm's devices have shown. */
-function backlogSeconds(state: State): number {
-  const speeds = [...state.speeds.values()];
-  const mean = speeds.reduce((sum, speed) => sum + speed, 0) / Math.max(1, speeds.length);
-  let flops = 0;
-  for (const batch of unfinished(state)) flops += clipsQueued(batch) * batch.plan.flops;
-  return flops / (mean > 0 ? mean : assumedFlopsPerSecond);
+interface Gauges {
+  readonly leader: number;
+  readonly queue: Readonly<Record<(typeof queueStates)[number], number>>;
+  readonly devices: Readonly<Record<(typeof deviceStates)[number], number>>;
+  readonly backlogSeconds: number;
 }
 
-function* unfinished(state: State): Generator<Batch> {
-  for (const queue of state.queues) yield* queue.values();
+function zeroGauges(metrics: CoordinatorMetrics): void {
+  const queue = { queued: 0, retry_wait: 0, leased: 0, running: 0, awaiting_approval: 0 };
+  const devices = { starting: 0, idle: 0, busy: 0, failed: 0, quarantined: 0, draining: 0 };
+  setGauges(metrics, { leader: 0, queue, devices, backlogSeconds: 0 });
 }
 
-function clipsBackingOff(batch: Batch): number {
-  let count = 0;
-  for (const index of batch.waiting) if (batch.clips.get(index)?.backingOff) count += 1;
-  return count;
+function setGauges(metrics: CoordinatorMetrics, gauges: Gauges): void {
+  metrics.set("tocafarm_leader", {}, gauges.leader);
+  metrics.set("tocafarm_backlog_device_seconds", {}, gauges.backlogSeconds);
+  for (const state of queueStates) {
+    metrics.set("tocafarm_queue_segments", { state }, gauges.queue[state]);
+  }
+  for (const state of deviceStates) {
+    metrics.set("tocafarm_devices", { state }, gauges.devices[state]);
+  }
 }

@@ -49,7 +49,8 @@ export function fromHello(hello: Hello): WorkerHello {
   }
   atMost("devices", hello.devices, bounds.devices);
   atMost("models", hello.models, bounds.models);
-  const reports = [...hello.completed, ...hello.failed].map(({ attempt }) => attempt);
+  const { completed, failed, checkpoints } = hello;
+  const reports = [...completed, ...failed, ...checkpoints].map(({ attempt }) => attempt);
   atMost("attempts", [...hello.held, ...reports], bounds.attempts);
   return {
     id: hello.workerId,
@@ -59,6 +60,7 @@ export function fromHello(hello: Hello): WorkerHello {
     // What ended while the connection was down is still held until the report, which follows, is
     // heard.
     held: [...hello.held, ...reports].map(fromRefMessage),
+    draining: hello.draining,
   };
 }
 
@@ -164,7 +166,7 @@ function fromProgress(progress: AttemptProgress): AttemptReport {
 }
 
 function fromDevice(device: Device): DeviceInfo {
-  const { name, kind, memoryBytes, dtype, state } = device;
+  const { name, kind, memoryBytes, dtype, state, loadedModel } = device;
   checkDevice(name);
   if (kind.length > textCharactersMax) {
     throw invalid(`the kind of ${name} has ${kind.length} characters`);
@@ -172,7 +174,8 @@ function fromDevice(device: Device): DeviceInfo {
   const condition = Object.hasOwn(conditions, state)
     ? conditions[state as keyof typeof conditions] // one of its keys, as was just asked
     : "failed";
-  return { name, kind, memoryBytes: Number(memoryBytes), dtype, condition };
+  if (loadedModel.length > textCharactersMax) throw invalid(`${name} holds a model without a name`);
+  return { name, kind, memoryBytes: Number(memoryBytes), dtype, condition, loadedModel };
 }
 
 function checkDevice(name: string): void {

@@ -50,7 +50,7 @@ export async function downloadArtifact(
   for await (const chunk of store.get(key)) await send({ chunk: Buffer.from(chunk) });
 }
 
-/** Throws NOT_FOUND unless the key is one of a published clip. */
+/** Throws NOT_FOUND unless the key is one of a published clip, or of a published preview. */
 export async function checkPublished(farm: FarmPort, key: string): Promise<void> {
   if (await farm.query(({ state }) => isPublished(state.batches, key))) return;
   throw new FarmError(
@@ -92,5 +92,7 @@ function isPublished(batches: Batches, key: string): boolean {
   const batch = match?.[1] ?? "";
   if (!isBatchId(batch)) return false;
   const clip = batches.get(batch)?.clips.get(Number(match?.[2]));
-  return clip?.publication?.artifacts.some((artifact) => artifact.key === key) ?? false;
+  return [clip?.publication, clip?.preview].some((published) =>
+    published?.artifacts.some((artifact) => artifact.key === key),
+  );
 }

@@ -10,7 +10,8 @@ import type {
 import type { Farm } from "../core/farm.js";
 import type { Batch } from "../core/state.js";
 import type { FarmPort, PromptStore } from "../ports.js";
-import { toBatchMessage, toClipMessage } from "./convert.js";
+import { toClipMessage } from "./convert.js";
+import type { Outlook } from "./outlook.js";
 
 const clipPageMax = 1_000;
 const batchPageDefault = 50;
@@ -19,10 +20,15 @@ const batchPageMax = 1_000;
 /** More than any id has; what a message repeats of a bad one is cut here. */
 export const idCharactersMax = 64;
 
+export interface ReadContext {
+  readonly farm: FarmPort;
+  readonly outlook: Outlook;
+  readonly prompts: PromptStore;
+}
+
 export async function getBatch(
-  farm: FarmPort,
-  prompts: PromptStore,
   request: GetBatchRequest,
+  { farm, outlook, prompts }: ReadContext,
 ): Promise<GetBatchResponse> {
   const first = pageStart(request.clipPageToken);
   const size = pageSize(request.clipPageSize, clipPageMax, clipPageMax);
@@ -36,7 +42,7 @@ export async function getBatch(
       clips.push(toClipMessage(batch, index, now.live, texts));
     }
     return {
-      batch: toBatchMessage(batch),
+      batch: outlook.batch(now, batch),
       clips,
       nextClipPageToken: end < batch.clipsTotal ? String(end) : "",
       sequence: BigInt(now.state.sequence),
@@ -45,15 +51,19 @@ export async function getBatch(
 }
 
 /** Newest first; the token is the last id of the page before, so that new batches shift nothing. */
-export function listBatches({ state }: Farm, request: ListBatchesRequest): ListBatchesResponse {
+export function listBatches(
+  now: Farm,
+  request: ListBatchesRequest,
+  outlook: Outlook,
+): ListBatchesResponse {
   const size = pageSize(request.pageSize, batchPageDefault, batchPageMax);
   const token = request.pageToken;
-  const older = [...state.batches.values()]
+  const older = [...now.state.batches.values()]
     .reverse()
     .filter(({ id }) => token === "" || id < token);
   const page = older.slice(0, size);
   return {
-    batches: page.map(toBatchMessage),
+    batches: page.map((batch) => outlook.batch(now, batch)),
     nextPageToken: older.length > size ? (page.at(-1)?.id ?? "") : "",
   };
 }

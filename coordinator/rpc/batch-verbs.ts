@@ -1,6 +1,5 @@
-// What operators do to a batch and its clips: each request is checked, becomes one command, and is
-// answered with the batch as it stands then. Whether the batch is in a state for it, the core
-// decides.
+// What operators do to a batch and its clips: each request becomes one command and is answered with
+// the batch as it stands then. Whether it makes sense, for this batch and now, the core decides.
 
 import { FarmError } from "../../common/errors.js";
 import { unary } from "../../common/rpc.js";
@@ -11,10 +10,13 @@ import type {
   RenderFarmServer,
 } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { Command } from "../core/commands.js";
+import type { ClipRanges } from "../core/events.js";
 import type { FarmPort } from "../ports.js";
 import { batchOf, idCharactersMax } from "./batch-reads.js";
-import { fromRanges } from "./clip-ranges.js";
-import { toBatchMessage } from "./convert.js";
+import type { Outlook } from "./outlook.js";
+
+/** Every third clip of 3,000 is the most that one request can name one by one. */
+const rangesMax = 1_000;
 
 type BatchVerbs = Pick<
   RenderFarmServer,
@@ -30,6 +32,11 @@ type BatchVerbs = Pick<
   | "rejectClips"
 >;
 
+export interface AnswerContext {
+  readonly farm: FarmPort;
+  readonly outlook: Outlook;
+}
+
 export interface BatchAnswer {
   readonly batch: BatchMessage;
   readonly clipsChanged: number;
@@ -40,9 +47,9 @@ interface ClipsRequest {
   readonly clips: readonly ClipRange[];
 }
 
-export function batchVerbs(farm: FarmPort): BatchVerbs {
-  const verb = (command: Command) => answerWithBatch(farm, command);
-  const clips = (type: ClipVerb, request: ClipsRequest) => changeClips(farm, type, request);
+export function batchVerbs(context: AnswerContext): BatchVerbs {
+  const verb = (command: Command) => answerWithBatch(context, command);
+  const clips = (type: ClipVerb, request: ClipsRequest) => changeClips(context, type, request);
   return {
     cancelBatch: unary(({ batchId }) => verb({ type: "cancel", batch: named(batchId) })),
     pauseBatch: unary(({ batchId, cutRunning }) =>
@@ -64,30 +71,33 @@ export function batchVerbs(farm: FarmPort): BatchVerbs {
 }
 
 /** Carries out a command that is about one batch, and answers how the batch stands then. */
-export async function answerWithBatch(farm: FarmPort, command: Command): Promise<BatchAnswer> {
+export async function answerWithBatch(
+  { farm, outlook }: AnswerContext,
+  command: Command,
+): Promise<BatchAnswer> {
   const { refusal, batch, clipsChanged } = await farm.command(command);
   if (refusal) throw new FarmError(refusal.code, refusal.message);
   return farm.query((now) => ({
-    batch: toBatchMessage(batchOf(now, batch ?? "")),
+    batch: outlook.batch(now, batchOf(now, batch ?? "")),
     clipsChanged,
   }));
 }
 
 type ClipVerb = "retry" | "skip" | "promote" | "approve" | "reject";
 
-/** These verbs have an obvious meaning without clips; the others would be taken for a slip. */
-const meanAllClips: readonly ClipVerb[] = ["retry", "approve"];
-
 async function changeClips(
-  farm: FarmPort,
+  context: AnswerContext,
   type: ClipVerb,
   { batchId, clips }: ClipsRequest,
 ): Promise<BatchAnswer> {
-  if (clips.length === 0 && !meanAllClips.includes(type)) {
-    throw invalid(`clips is empty; name at least one range of clips to ${type}`);
+  return answerWithBatch(context, { type, batch: named(batchId), clips: fromRanges(clips) });
+}
+
+function fromRanges(ranges: readonly ClipRange[]): ClipRanges {
+  if (ranges.length > rangesMax) {
+    throw invalid(`${ranges.length} ranges are given, ${rangesMax} are allowed; use several calls`);
   }
-  const ranges = await farm.query((now) => fromRanges(clips, batchOf(now, batchId).clipsTotal));
-  return answerWithBatch(farm, { type, batch: batchId, clips: ranges });
+  return ranges.map(({ first, last }) => [first, last] as const);
 }
 
 function named(batchId: string): string {

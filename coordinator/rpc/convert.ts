@@ -7,19 +7,37 @@ import { clipId, parseSegmentId, segmentId } from "../../common/ids.js";
 import type {
   Batch as BatchMessage,
   Clip as ClipMessage,
+  PreviewSpec as PreviewMessage,
   Worker as WorkerMessage,
 } from "../../proto/gen/tocafarm/v1/farm.js";
 import type {
   Artifact as ArtifactMessage,
   Failure as FailureMessage,
+  PolicySpec as PolicyMessage,
   RenderSpec as RenderSpecMessage,
   RenderTotals as RenderTotalsMessage,
 } from "../../proto/gen/tocafarm/v1/render.js";
 import type { AttemptRef as AttemptRefMessage } from "../../proto/gen/tocafarm/v1/worker.js";
-import type { Artifact, AttemptRef, Failure, RenderSpec, RenderTotals } from "../core/events.js";
+import type {
+  Artifact,
+  AttemptRef,
+  Failure,
+  Policy,
+  Preview,
+  RenderSpec,
+  RenderTotals,
+} from "../core/events.js";
 import type { Farm } from "../core/farm.js";
-import { conditionOf, type Liveness, type WorkerMemory } from "../core/liveness.js";
-import { type Batch, batchPhaseOf, clipKey, clipsCancelled, phaseOf } from "../core/state.js";
+import { conditionOf, isDraining, type Liveness, type WorkerMemory } from "../core/liveness.js";
+import {
+  type Batch,
+  batchPhaseOf,
+  clipKey,
+  clipsCancelled,
+  leasesOn,
+  phaseOf,
+} from "../core/state.js";
+import { stepsOf } from "../core/work.js";
 
 const failureCharactersMax = 1_000;
 const seedModulus = 2n ** 64n;
@@ -53,6 +71,7 @@ const traceDetails = {
   indices: "TRACE_DETAIL_INDICES",
 } as const;
 
+/** Without what is to be expected of it (outlook.ts). */
 export function toBatchMessage(batch: Batch): BatchMessage {
   return {
     id: batch.id,
@@ -62,7 +81,7 @@ export function toBatchMessage(batch: Batch): BatchMessage {
     tenant: batch.tenant,
     priority: batch.priority,
     submittedAt: new Date(batch.submittedAt),
-    endedAt: batch.endedAt === null ? undefined : new Date(batch.endedAt),
+    endedAt: dateOf(batch.endedAt),
     clipsTotal: batch.clipsTotal,
     clipsPublished: batch.clipsPublished,
     clipsFailed: batch.clipsFailed,
@@ -72,11 +91,11 @@ export function toBatchMessage(batch: Batch): BatchMessage {
     cacheBytes: BigInt(batch.plan.cacheBytes),
     peakBytes: BigInt(batch.plan.peakBytes),
     warnings: [...batch.plan.warnings],
-    preview: undefined,
-    deadline: undefined,
-    clipsSkipped: 0,
-    clipsAwaitingApproval: 0,
-    paused: false,
+    preview: batch.preview ? toPreviewMessage(batch.preview) : undefined,
+    deadline: dateOf(batch.deadlineAt),
+    clipsSkipped: batch.clipsSkipped,
+    clipsAwaitingApproval: batch.clipsAwaitingApproval,
+    paused: batch.paused,
     late: false,
   };
 }
@@ -91,9 +110,11 @@ export function toClipMessage(
   const clip = batch.clips.get(index);
   const phase = phaseOf(batch, clip);
   const progress = clip?.lease ? live.leases.get(clipKey(batch.id, index)) : undefined;
-  const publication = clip?.publication;
-  const place = publication ?? clip?.lease;
-  const totals = publication?.totals ?? progress?.totals;
+  // What there is to see: the video, or the preview while it waits for a verdict.
+  const done = clip?.publication ?? (clip?.awaitingApproval ? clip.preview : null);
+  const place = done ?? clip?.lease;
+  const totals = done?.totals ?? progress?.totals;
+  const steps = stepsOf(batch, (clip?.awaitingApproval || clip?.previewing) ?? false);
   return {
     id: clipId(batch.id, index),
     index,
@@ -103,29 +124,32 @@ export function toClipMessage(
     attempt: clip?.attempt ?? 0,
     worker: place?.worker ?? "",
     device: place?.device ?? "",
-    step: publication ? batch.spec.steps : (progress?.step ?? 0),
-    steps: batch.spec.steps,
+    step: done ? steps : (progress?.step ?? 0),
+    steps,
     totals: totals ? toTotalsMessage(totals) : undefined,
-    seconds: publication?.seconds ?? 0,
-    artifacts: (publication?.artifacts ?? []).map(toArtifactMessage),
+    seconds: done?.seconds ?? 0,
+    artifacts: (clip?.publication?.artifacts ?? []).map(toArtifactMessage),
     failure: clip?.failure ? { ...clip.failure } : undefined,
-    previewArtifacts: [],
-    segment: 0,
-    segments: 1,
-    checkpointStep: 0,
+    previewArtifacts: (clip?.preview?.artifacts ?? []).map(toArtifactMessage),
+    segment: clip?.segment ?? 0,
+    segments: batch.segments,
+    checkpointStep: clip?.checkpoint?.step ?? 0,
   };
 }
 
 export function toWorkerMessage(worker: WorkerMemory, { state }: Farm): WorkerMessage {
-  const leases = [...state.leases.values()].filter((lease) => lease.worker === worker.id);
+  const leases = leasesOn(state, worker.id);
   return {
     id: worker.id,
     version: worker.version,
     connected: worker.connected,
     connectedAt: new Date(worker.connectedAt),
-    draining: false,
+    draining: isDraining(worker),
     devices: [...worker.devices.values()].map((device) => {
-      const lease = leases.find((candidate) => candidate.device === device.info.name);
+      // Another one may wait behind it.
+      const lease = leases.find(
+        ({ device: on, since }) => on === device.info.name && since !== null,
+      );
       return {
         name: device.info.name,
         kind: device.info.kind,
@@ -148,7 +172,7 @@ export function toSpecMessage(spec: RenderSpec): RenderSpecMessage {
   return {
     ...same,
     seed: BigInt(seed),
-    policy: { name: policy.name, options: { ...policy.options } },
+    policy: toPolicyMessage(policy),
     scores: scores
       ? {
           aesthetic: scores.aesthetic ?? undefined,
@@ -160,14 +184,17 @@ export function toSpecMessage(spec: RenderSpec): RenderSpecMessage {
   };
 }
 
+export function toPolicyMessage({ name, options }: Policy): PolicyMessage {
+  return { name, options: { ...options } };
+}
+
 /** Throws INVALID_ARGUMENT for what no plan would look at. */
 export function fromSpecMessage(message: RenderSpecMessage): RenderSpec {
   const { policy, scores, trace, seed, ...same } = message;
-  const options = Object.entries(policy?.options ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     ...same,
     seed: seed.toString(),
-    policy: { name: policy?.name ?? "", options: Object.fromEntries(options) },
+    policy: fromPolicyMessage(policy ?? { name: "", options: {} }),
     scores: scores
       ? {
           aesthetic: scores.aesthetic ?? null,
@@ -177,6 +204,12 @@ export function fromSpecMessage(message: RenderSpecMessage): RenderSpec {
       : null,
     trace: fromTrace(trace),
   };
+}
+
+/** With its options in the order of their names. */
+export function fromPolicyMessage({ name, options }: PolicyMessage): PolicyMessage {
+  const sorted = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { name, options: Object.fromEntries(sorted) };
 }
 
 export function toTotalsMessage(totals: RenderTotals): RenderTotalsMessage {
@@ -225,6 +258,14 @@ export function fromRefMessage(ref: AttemptRefMessage | undefined): AttemptRef {
     throw new FarmError("INVALID_ARGUMENT", `${ref.segmentId}: a clip has one segment, number 0`);
   }
   return { batch, clip: index, attempt: ref.attempt };
+}
+
+function toPreviewMessage({ steps, policy }: Preview): PreviewMessage {
+  return { steps, policy: toPolicyMessage(policy) };
+}
+
+function dateOf(ms: number | null): Date | undefined {
+  return ms === null ? undefined : new Date(ms);
 }
 
 function fromTrace(trace: RenderSpecMessage["trace"]): RenderSpec["trace"] {

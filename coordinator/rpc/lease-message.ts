@@ -1,15 +1,24 @@
 // What an agent is told of a lease: all that it needs to render, from the log and the prompts.
 
+import { assert } from "../../common/assert.js";
 import { asFarmError } from "../../common/errors.js";
 import { artifactPrefix, clipId } from "../../common/ids.js";
 import type { Log } from "../../common/log.js";
-import type { Lease as LeaseMessage } from "../../proto/gen/tocafarm/v1/worker.js";
-import type { LeaseGranted } from "../core/events.js";
+import type { Lease as LeaseMessage, ResumePoint } from "../../proto/gen/tocafarm/v1/worker.js";
+import type { Checkpoint, LeaseGranted } from "../core/events.js";
 import type { Farm } from "../core/farm.js";
 import type { Batch } from "../core/state.js";
+import { planOf } from "../core/work.js";
 import type { FarmPort, PromptStore } from "../ports.js";
 import type { AgentMessage } from "./agent-connection.js";
-import { seedOf, toRefMessage, toSpecMessage } from "./convert.js";
+import {
+  seedOf,
+  toArtifactMessage,
+  toPolicyMessage,
+  toRefMessage,
+  toSpecMessage,
+  toTotalsMessage,
+} from "./convert.js";
 
 export interface LeaseContext {
   readonly farm: FarmPort;
@@ -44,16 +53,27 @@ export async function leaseMessage(
 
 interface Grant {
   readonly batch: Batch;
+  /** Where the attempt begins; null = at the beginning. */
+  readonly checkpoint: Checkpoint | null;
 }
 
-function grantOf({ state }: Farm, { batch: id }: LeaseGranted): Grant | undefined {
+function grantOf(
+  { state }: Farm,
+  { batch: id, clip, resumeStep }: LeaseGranted,
+): Grant | undefined {
   const batch = state.batches.get(id);
-  return batch && { batch };
+  if (!batch) return undefined;
+  if (resumeStep === 0) return { batch, checkpoint: null };
+  const checkpoint = batch.clips.get(clip)?.checkpoint;
+  assert(checkpoint?.step === resumeStep, `no checkpoint of step ${resumeStep} is known`);
+  return { batch, checkpoint };
 }
 
-function toLeaseMessage(lease: LeaseGranted, { batch }: Grant, prompt: string): LeaseMessage {
+function toLeaseMessage(lease: LeaseGranted, grant: Grant, prompt: string): LeaseMessage {
   const { clip, attempt, device, segment, preview } = lease;
+  const { batch, checkpoint } = grant;
   const clipName = clipId(batch.id, clip);
+  const { steps, policy } = preview && batch.preview ? batch.preview : batch.spec;
   return {
     attempt: toRefMessage(lease),
     device,
@@ -62,11 +82,15 @@ function toLeaseMessage(lease: LeaseGranted, { batch }: Grant, prompt: string): 
     clipIndex: clip,
     prompt,
     seed: seedOf(batch.spec, clip),
-    spec: toSpecMessage(batch.spec),
+    spec: { ...toSpecMessage(batch.spec), steps, policy: toPolicyMessage(policy) },
     artifactPrefix: artifactPrefix(clipName, attempt),
-    planDigest: batch.plan.digest,
+    planDigest: planOf(batch, preview).digest,
     segment,
     preview,
-    resume: undefined,
+    resume: checkpoint ? toResumeMessage(checkpoint) : undefined,
   };
+}
+
+function toResumeMessage({ step, artifact, totals }: Checkpoint): ResumePoint {
+  return { step, artifact: toArtifactMessage(artifact), totals: toTotalsMessage(totals) };
 }

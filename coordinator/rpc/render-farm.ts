@@ -21,9 +21,10 @@ import type { ArtifactStore, FarmPort, Planner, PromptStore } from "../ports.js"
 import { artifactLink } from "./artifact-link.js";
 import { downloadArtifact, uploadBlob } from "./artifact-streams.js";
 import { getBatch, listBatches } from "./batch-reads.js";
-import { answerWithBatch, batchVerbs } from "./batch-verbs.js";
+import { batchVerbs } from "./batch-verbs.js";
 import { type FarmIdentity, farmSummary } from "./farm-summary.js";
-import { prepareSubmission } from "./submission.js";
+import { createOutlook } from "./outlook.js";
+import { submitBatch } from "./submission.js";
 import { watchBatch } from "./watch.js";
 import { workerVerbs } from "./worker-verbs.js";
 
@@ -39,24 +40,23 @@ export interface RenderFarmOptions extends FarmIdentity {
 }
 
 export function renderFarmService(options: RenderFarmOptions): RenderFarmServer {
-  const { farm, store, prompts, uploadFolder, stopping } = options;
+  const { farm, store, uploadFolder, stopping } = options;
+  const outlook = createOutlook(farm);
+  const context = { ...options, outlook };
   return {
-    ...batchVerbs(farm),
+    ...batchVerbs(context),
     ...workerVerbs(farm),
-    submitBatch: unary<SubmitBatchRequest, SubmitBatchResponse>(async (request) => {
-      const submission = await prepareSubmission(request, options);
-      return answerWithBatch(farm, { type: "submit", submission });
-    }),
-    getBatch: unary<GetBatchRequest, GetBatchResponse>((request) =>
-      getBatch(farm, prompts, request),
+    submitBatch: unary<SubmitBatchRequest, SubmitBatchResponse>((request) =>
+      submitBatch(request, context),
     ),
+    getBatch: unary<GetBatchRequest, GetBatchResponse>((request) => getBatch(request, context)),
     listBatches: unary<ListBatchesRequest, ListBatchesResponse>((request) =>
-      farm.query((now) => listBatches(now, request)),
+      farm.query((now) => listBatches(now, request, outlook)),
     ),
     watchBatch: serverStream<WatchBatchRequest, WatchBatchResponse>((request, send, { signal }) =>
-      watchBatch({ farm, prompts, request, send, signal: AbortSignal.any([signal, stopping]) }),
+      watchBatch({ ...context, request, send, signal: AbortSignal.any([signal, stopping]) }),
     ),
-    getFarm: unary(() => farm.query((now) => farmSummary(now, options))),
+    getFarm: unary(() => farm.query((now) => farmSummary(now, context))),
     uploadBlob: clientStream<UploadBlobRequest, UploadBlobResponse>((chunks) =>
       uploadBlob(chunks, store, uploadFolder),
     ),

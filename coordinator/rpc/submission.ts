@@ -1,62 +1,106 @@
 // From a SubmitBatch request to a submission that the core can take: bounds, the model that workers
-// announce, the plan, and the prompts in the artifact store. Whatever is wrong is told now, with
+// announce, the plans, and the prompts in the artifact store. Whatever is wrong is told now, with
 // the index or the bound, and not when a device finds out.
 
 import { createHash } from "node:crypto";
 import { FarmError } from "../../common/errors.js";
 import { newBatchId } from "../../common/ids.js";
-import { SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
+import { SubmitBatchRequest, type SubmitBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
+import type { PolicySpec } from "../../proto/gen/tocafarm/v1/render.js";
+import { submissionsKeptMs } from "../core/apply.js";
 import type { Submission } from "../core/commands.js";
-import type { PlanFigures, RenderSpec } from "../core/events.js";
-import type { Liveness, ModelInfo } from "../core/liveness.js";
-import { defaultPriority } from "../core/state.js";
-import type { ArtifactStore, FarmPort, Planner, PromptStore } from "../ports.js";
-import { fromSpecMessage } from "./convert.js";
-
-export const submissionBounds = {
-  promptsMax: 100_000,
-  promptBytesTotalMax: 16 * 1024 * 1024,
-  promptCharactersMax: 16_384,
-  nameCharactersMax: 200,
-  policyOptionsMax: 32,
-  optionCharactersMax: 256,
-  rateMax: 1_000,
-} as const;
+import type { PlanFigures, Preview, RenderSpec } from "../core/events.js";
+import type { Farm } from "../core/farm.js";
+import type { ModelInfo } from "../core/liveness.js";
+import { type Batch, defaultPriority } from "../core/state.js";
+import type { ArtifactStore, Planner, PromptStore } from "../ports.js";
+import { type AnswerContext, answerWithBatch } from "./batch-verbs.js";
+import { fromPolicyMessage } from "./convert.js";
+import {
+  checkedDeadline,
+  checkedPreview,
+  checkedSpec,
+  checkedTenant,
+  checkPrompts,
+  checkTimestamp,
+  invalid,
+  shortText,
+} from "./submission-checks.js";
 
 /** Warnings of a plan that the log keeps, and of each this much. */
 const warningsMax = 16;
 const warningCharactersMax = 300;
-const seedMax = 2n ** 64n - 1n;
 
-export interface SubmissionContext {
-  readonly farm: FarmPort;
+export interface SubmissionContext extends AnswerContext {
   readonly store: ArtifactStore;
   readonly prompts: PromptStore;
   readonly plan: Planner;
 }
 
-/**
- * Throws INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND or OUT_OF_MEMORY; stores the prompts
- * last.
- */
-export async function prepareSubmission(
+/** Resolves once the batch is in the log. Throws also what prepareSubmission throws. */
+export async function submitBatch(
   request: SubmitBatchRequest,
   context: SubmissionContext,
+): Promise<SubmitBatchResponse> {
+  const { farm, outlook } = context;
+  checkTimestamp(request);
+  const bodySha256 = bodyDigest(request);
+  const at = farm.now();
+  const earlier = await farm.query((now) => {
+    const batch = earlierBatch(now, request, bodySha256, at);
+    return batch && outlook.batch(now, batch);
+  });
+  if (earlier) return { batch: earlier };
+  const submission = await prepareSubmission(request, bodySha256, context);
+  return answerWithBatch(context, { type: "submit", submission });
+}
+
+/**
+ * What the same submission made before. It is answered whatever has changed since: its deadline may
+ * be over, and after a change of leaders no worker may have come back yet.
+ */
+function earlierBatch(
+  { state }: Farm,
+  { idempotencyKey }: SubmitBatchRequest,
+  bodySha256: string,
+  at: number,
+): Batch | undefined {
+  const earlier = state.submissions.get(idempotencyKey);
+  if (earlier?.bodySha256 !== bodySha256 || earlier.at <= at - submissionsKeptMs) return undefined;
+  return state.batches.get(earlier.batch);
+}
+
+/**
+ * Throws INVALID_ARGUMENT, FAILED_PRECONDITION, NOT_FOUND, OUT_OF_MEMORY or UNAVAILABLE; stores the
+ * prompts last.
+ */
+async function prepareSubmission(
+  request: SubmitBatchRequest,
+  bodySha256: string,
+  { farm, store, prompts, plan }: SubmissionContext,
 ): Promise<Submission> {
   checkPrompts(request.prompts);
   const spec = checkedSpec(request);
-  const bodySha256 = bodyDigest(request);
-  const { model, dtype, memoryBytesMax } = await context.farm.query(({ live }) =>
-    findModel(live, spec),
-  );
-  await checkInitialLatent(context.store, spec.initialLatentKey);
-  const plan = bounded(context.plan(model, spec, dtype));
-  checkMemory(plan, memoryBytesMax);
-  const stored = await context.prompts.put(request.prompts);
+  const previewSpec = checkedPreview(request, spec);
+  const name = shortText("name", request.name);
+  const tenant = checkedTenant(request);
+  const idempotencyKey = shortText("idempotency_key", request.idempotencyKey);
+  const at = farm.now();
+  const deadlineAt = checkedDeadline(request, at);
+  const { model, dtype, memoryBytesMax } = await farm.query((now) => findModel(now, spec, at));
+  await checkInitialLatent(store, spec.initialLatentKey);
+  const planned = (of: RenderSpec): PlanFigures => {
+    const figures = bounded(plan(model, of, dtype));
+    checkMemory(figures, memoryBytesMax);
+    return figures;
+  };
+  const preview = previewSpec && previewOf(previewSpec, planned(previewSpec));
+  const finalPlan = planned(spec);
+  const stored = await prompts.put(request.prompts);
   return {
-    batch: newBatchId(context.farm.now()),
-    name: shortText("name", request.name),
-    tenant: shortText("tenant", request.tenant) || "default",
+    batch: newBatchId(at),
+    name,
+    tenant,
     priority: request.priority ?? defaultPriority,
     spec,
     weightsDigest: model.weightsDigest,
@@ -64,85 +108,32 @@ export async function prepareSubmission(
     segments: 1, // clips that are longer than one pass come with their conditioning
     promptsKey: stored.key,
     promptsSha256: stored.sha256,
-    plan,
-    preview: null,
-    deadlineAt: null,
-    idempotencyKey: shortText("idempotency_key", request.idempotencyKey),
+    plan: finalPlan,
+    preview,
+    deadlineAt,
+    idempotencyKey,
     bodySha256,
   };
 }
 
+function previewOf({ steps, policy }: RenderSpec, plan: PlanFigures): Preview {
+  return { steps, policy, plan };
+}
+
 /** Of everything but the idempotency key; the order of policy options does not count. */
 function bodyDigest(request: SubmitBatchRequest): string {
-  const { spec } = request;
-  const options = Object.entries(spec?.policy?.options ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const policy = spec?.policy && { ...spec.policy, options: Object.fromEntries(options) };
-  const body = { ...request, idempotencyKey: "", spec: spec && { ...spec, policy } };
+  const { spec, preview } = request;
+  const body = {
+    ...request,
+    idempotencyKey: "",
+    spec: spec && { ...spec, policy: sorted(spec.policy) },
+    preview: preview && { ...preview, policy: sorted(preview.policy) },
+  };
   return createHash("sha256").update(SubmitBatchRequest.encode(body).finish()).digest("hex");
 }
 
-function checkPrompts(prompts: readonly string[]): void {
-  const { promptsMax, promptCharactersMax, promptBytesTotalMax } = submissionBounds;
-  if (prompts.length === 0) throw invalid("a batch needs at least one prompt");
-  if (prompts.length > promptsMax) {
-    throw invalid(
-      `${prompts.length} prompts are given, ${promptsMax} are allowed; split the batch`,
-    );
-  }
-  let bytes = 0;
-  for (const [index, prompt] of prompts.entries()) {
-    if (prompt.trim() === "") throw invalid(`prompt ${index} is empty; say what it shall show`);
-    if (prompt.length > promptCharactersMax) {
-      throw invalid(
-        `prompt ${index} has ${prompt.length} characters, ${promptCharactersMax} are allowed`,
-      );
-    }
-    bytes += Buffer.byteLength(prompt);
-  }
-  if (bytes > promptBytesTotalMax) {
-    throw invalid(
-      `the prompts have ${bytes} bytes, ${promptBytesTotalMax} are allowed; split them`,
-    );
-  }
-}
-
-function checkedSpec(request: SubmitBatchRequest): RenderSpec {
-  if (!request.spec) throw invalid("the batch has no spec");
-  const spec = fromSpecMessage(request.spec);
-  const { policyOptionsMax, optionCharactersMax, rateMax } = submissionBounds;
-  if (spec.model === "") throw invalid("spec.model is empty; name a model that workers announce");
-  shortText("spec.model", spec.model);
-  if (!["", "fp32", "bf16"].includes(spec.dtype)) {
-    throw invalid(`dtype is "${spec.dtype.slice(0, 20)}"; fp32 and bf16 exist`);
-  }
-  if (!["", "cpu", "cuda"].includes(spec.device)) {
-    throw invalid(`device is "${spec.device.slice(0, 20)}"; cpu and cuda exist`);
-  }
-  if (!(spec.saveFps > 0 && spec.saveFps <= rateMax)) {
-    throw invalid(`save_fps is ${spec.saveFps}; more than 0 and at most ${rateMax} is allowed`);
-  }
-  if (BigInt(spec.seed) > seedMax) throw invalid(`seed is ${spec.seed}; at most ${seedMax} is`);
-  const options = Object.entries(spec.policy.options);
-  if (options.length > policyOptionsMax) {
-    throw invalid(`the policy has ${options.length} options, ${policyOptionsMax} are allowed`);
-  }
-  for (const [name, value] of options) {
-    if (name.length + value.length > optionCharactersMax) {
-      throw invalid(
-        `policy option "${name.slice(0, 40)}" has more than ${optionCharactersMax} characters`,
-      );
-    }
-  }
-  checkScores(spec.scores);
-  return spec;
-}
-
-function checkScores(scores: RenderSpec["scores"]): void {
-  for (const name of ["aesthetic", "motion"] as const) {
-    const value = scores?.[name] ?? 0;
-    if (!Number.isFinite(value)) throw invalid(`the ${name} score is ${value}; give a number`);
-  }
-  shortText("scores.camera_motion", scores?.cameraMotion ?? "");
+function sorted(policy: PolicySpec | undefined): PolicySpec | undefined {
+  return policy && fromPolicyMessage(policy);
 }
 
 interface FoundModel {
@@ -153,10 +144,11 @@ interface FoundModel {
 }
 
 /** The model as workers announce it, and the devices that could run the batch. */
-function findModel(live: Liveness, spec: RenderSpec): FoundModel {
+function findModel(farm: Farm, spec: RenderSpec, at: number): FoundModel {
+  const { live } = farm;
   const owners = [...live.workers.values()].filter(({ models }) => models.has(spec.model));
   const model = owners[0]?.models.get(spec.model);
-  if (!model) throw unknownModel(live, spec.model);
+  if (!model) throw unknownModel(farm, spec.model, at);
   const other = owners.find(
     ({ models }) => models.get(spec.model)?.weightsDigest !== model.weightsDigest,
   );
@@ -184,7 +176,12 @@ function findModel(live: Liveness, spec: RenderSpec): FoundModel {
   return { model, dtype: spec.dtype || first.dtype, memoryBytesMax };
 }
 
-function unknownModel(live: Liveness, name: string): FarmError {
+function unknownModel({ live, state, rules }: Farm, name: string, at: number): FarmError {
+  const isNewLeader = state.term > 1 && at - live.since <= rules.leaseMs;
+  if (isNewLeader) {
+    const message = `a new leader waits for its workers, of which none has brought "${name}" yet`;
+    return new FarmError("UNAVAILABLE", `${message}; try again in some seconds`);
+  }
   const known = new Set([...live.workers.values()].flatMap(({ models }) => [...models.keys()]));
   const hint =
     known.size > 0 ? `they have ${[...known].sort().join(", ")}` : "no worker has come yet";
@@ -219,14 +216,4 @@ function bounded(plan: PlanFigures): PlanFigures {
     .slice(0, warningsMax)
     .map((warning) => warning.slice(0, warningCharactersMax));
   return { ...plan, warnings };
-}
-
-function shortText(field: string, text: string): string {
-  const { nameCharactersMax } = submissionBounds;
-  if (text.length <= nameCharactersMax) return text;
-  throw invalid(`${field} has ${text.length} characters, ${nameCharactersMax} are allowed`);
-}
-
-function invalid(message: string): FarmError {
-  return new FarmError("INVALID_ARGUMENT", message);
 }

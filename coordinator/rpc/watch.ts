@@ -6,10 +6,12 @@ import { sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
 import type { Send } from "../../common/rpc.js";
 import type { WatchBatchRequest, WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
+import type { ClipRanges, FarmEvent } from "../core/events.js";
 import type { Farm } from "../core/farm.js";
-import type { Batch } from "../core/state.js";
 import type { FarmPort, PromptStore, Turn } from "../ports.js";
-import { toBatchMessage, toClipMessage } from "./convert.js";
+import { batchOf } from "./batch-reads.js";
+import { toClipMessage } from "./convert.js";
+import type { Outlook } from "./outlook.js";
 
 /** Clips of one message: about 1 MB with long prompts. */
 const clipsPerMessageMax = 500;
@@ -19,6 +21,7 @@ const gapMs = 200;
 
 export interface WatchOptions {
   readonly farm: FarmPort;
+  readonly outlook: Outlook;
   readonly prompts: PromptStore;
   readonly request: WatchBatchRequest;
   readonly send: Send<WatchBatchResponse>;
@@ -54,6 +57,7 @@ class Changes {
   /** The batch as a whole changed, or was never sent. */
   whole = true;
   readonly #batch: string;
+  #clipsTotal = 0;
   #wake: (() => void) | undefined;
 
   constructor(batch: string) {
@@ -64,7 +68,7 @@ class Changes {
     for (const event of events) {
       if (!("batch" in event) || event.batch !== this.#batch) continue;
       this.whole = true;
-      if ("clip" in event) this.clips.add(event.clip);
+      this.#addRanges(clipsOf(event) ?? this.#all());
     }
     for (const command of commands) {
       if (command.type !== "progress") continue;
@@ -73,6 +77,24 @@ class Changes {
       }
     }
     if (this.whole || this.clips.size > 0) this.#wake?.();
+  }
+
+  begin(clipsTotal: number): void {
+    this.#clipsTotal = clipsTotal;
+  }
+
+  addAll(): void {
+    this.#addRanges(this.#all());
+  }
+
+  #all(): ClipRanges {
+    return [[0, this.#clipsTotal - 1]];
+  }
+
+  #addRanges(ranges: ClipRanges): void {
+    for (const [first, last] of ranges) {
+      for (let index = first; index <= last; index++) this.clips.add(index);
+    }
   }
 
   /** Resolves when there is something to send. */
@@ -91,9 +113,25 @@ class Changes {
   }
 }
 
+/** The clips that an event of their batch changes; null = all of them. */
+function clipsOf(event: FarmEvent): ClipRanges | null {
+  switch (event.type) {
+    case "BatchCancelled":
+      return null;
+    case "ClipsRetried":
+    case "ClipsSkipped":
+    case "ClipsPromoted":
+    case "ClipsApproved":
+      return event.clips;
+    default:
+      return "clip" in event ? [[event.clip, event.clip]] : [];
+  }
+}
+
 /** Marks what the reader does not know yet; resolves to the key of the prompts. */
-function begin({ state }: Farm, request: WatchBatchRequest, changes: Changes): string {
-  const batch = batchOf(state.batches, request.batchId);
+function begin(now: Farm, request: WatchBatchRequest, changes: Changes): string {
+  const { state } = now;
+  const batch = batchOf(now, request.batchId);
   const after = Number(request.afterSequence);
   if (after > state.sequence) {
     throw new FarmError(
@@ -101,8 +139,8 @@ function begin({ state }: Farm, request: WatchBatchRequest, changes: Changes): s
       `after_sequence is ${after}, the log stands at ${state.sequence}; watch from 0`,
     );
   }
-  const all = after === 0 || batch.changedAt > after;
-  if (all) for (let index = 0; index < batch.clipsTotal; index++) changes.clips.add(index);
+  changes.begin(batch.clipsTotal);
+  if (after === 0 || batch.changedAt > after) changes.addAll();
   for (const clip of batch.clips.values()) {
     if (clip.changedAt > after || clip.lease) changes.clips.add(clip.index);
   }
@@ -114,18 +152,19 @@ function begin({ state }: Farm, request: WatchBatchRequest, changes: Changes): s
  * sent.
  */
 async function sendChanges(
-  { farm, request, send }: WatchOptions,
+  { farm, outlook, request, send }: WatchOptions,
   changes: Changes,
   prompts: readonly string[],
 ): Promise<boolean> {
   for (;;) {
-    const { message, done } = await farm.query(({ state, live }) => {
-      const batch = batchOf(state.batches, request.batchId);
+    const { message, done } = await farm.query((now) => {
+      const { state, live } = now;
+      const batch = batchOf(now, request.batchId);
       const clips = take(changes.clips).map((index) => toClipMessage(batch, index, live, prompts));
       changes.whole = false;
       const message = {
         sequence: BigInt(state.sequence),
-        batch: toBatchMessage(batch),
+        batch: outlook.batch(now, batch),
         clips,
       };
       return { message, done: changes.clips.size === 0 };
@@ -144,10 +183,4 @@ function take(clips: Set<number>): number[] {
     clips.delete(index);
   }
   return taken;
-}
-
-function batchOf(batches: ReadonlyMap<string, Batch>, id: string): Batch {
-  const batch = batches.get(id);
-  if (batch) return batch;
-  throw new FarmError("NOT_FOUND", `there is no batch "${id.slice(0, 64)}"; ls lists them`);
 }

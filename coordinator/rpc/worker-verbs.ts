@@ -13,6 +13,7 @@ import type {
   Worker as WorkerMessage,
 } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { Command } from "../core/commands.js";
+import type { Farm } from "../core/farm.js";
 import type { FarmPort } from "../ports.js";
 import { toWorkerMessage } from "./convert.js";
 
@@ -25,7 +26,10 @@ export function workerVerbs(farm: FarmPort): WorkerVerbs {
   return {
     listWorkers: unary<ListWorkersRequest, ListWorkersResponse>(() =>
       farm.query((now) => ({
-        workers: [...now.live.workers.values()].map((worker) => toWorkerMessage(worker, now)),
+        workers: [
+          ...[...now.live.workers.values()].map((worker) => toWorkerMessage(worker, now)),
+          ...drainedAndGone(now).map((id) => goneMessage(id, now)),
+        ],
       })),
     ),
     drainWorker: unary<DrainWorkerRequest, DrainWorkerResponse>(({ workerId, undo }) => {
@@ -49,6 +53,16 @@ async function answerWithWorker(
   if (refusal) throw new FarmError(refusal.code, refusal.message);
   return farm.query((now) => {
     const worker = now.live.workers.get(id);
-    return { worker: worker && toWorkerMessage(worker, now) };
+    return { worker: worker ? toWorkerMessage(worker, now) : goneMessage(id, now) };
   });
+}
+
+/** Workers that this leader has not seen, and whose drain holds when they come. */
+function drainedAndGone({ state, live }: Farm): readonly string[] {
+  return [...state.drained].filter((id) => !live.workers.has(id));
+}
+
+function goneMessage(id: string, { state }: Farm): WorkerMessage {
+  const nothing = { version: "", connected: false, connectedAt: undefined, devices: [] };
+  return { ...nothing, id, draining: state.drained.has(id) };
 }
