@@ -25,7 +25,7 @@ interface VerbText {
   readonly description: string;
   /** What is meant without CLIPS; undefined = CLIPS must be there. */
   readonly without?: string;
-  /** "3 clips <done>" */
+  /** "3 clips <done>". */
   readonly done: string;
 }
 
@@ -34,28 +34,28 @@ const verbs: readonly VerbText[] = [
     verb: "retry",
     description: "render failed or skipped clips again",
     without: "every clip that failed",
-    done: "wait again",
+    done: "queued again",
   },
   {
     verb: "skip",
     description: "end clips without a video",
-    done: "are skipped",
+    done: "skipped",
   },
   {
     verb: "promote",
     description: "make clips the next ones of their batch",
-    done: "come next",
+    done: "put first",
   },
   {
     verb: "approve",
     description: "begin the final renders of previewed clips",
     without: "every clip that waits for a verdict",
-    done: "are approved",
+    done: "approved",
   },
   {
     verb: "reject",
     description: "end previewed clips",
-    done: "are rejected",
+    done: "rejected",
   },
 ];
 
@@ -97,7 +97,7 @@ function addVerb(program: Command, { verb, description, without, done }: VerbTex
         else {
           const count = clipsChanged === 1 ? "1 clip" : `${clipsChanged} clips`;
           const state = stateWord(batch.state);
-          process.stdout.write(`${count} of batch ${batch.id} ${done}; it is ${state}\n`);
+          process.stdout.write(`batch ${batch.id} is ${state}: ${count} ${done}\n`);
         }
       }),
     );

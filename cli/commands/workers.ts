@@ -60,21 +60,26 @@ export function addWorkers(program: Command): void {
 
 interface DeviceRow {
   readonly worker: Worker;
-  readonly device: WorkerDevice;
+  /** Undefined for a worker that nobody has heard of since the leader began. */
+  readonly device: WorkerDevice | undefined;
 }
 
 const deviceColumns: readonly Column<DeviceRow>[] = [
   { title: "worker", text: ({ worker }) => worker.id },
-  { title: "device", text: ({ device }) => device.name },
+  { title: "device", text: ({ device }) => device?.name ?? "-" },
   { title: "state", text: deviceState },
-  { title: "attempt", text: ({ device }) => device.attempt || "-" },
-  { title: "memory", align: "right", text: ({ device }) => bytes(Number(device.memoryBytes)) },
-  { title: "models", text: ({ device }) => device.models.join(" ") },
-  { title: "kind", text: ({ device }) => device.kind },
+  { title: "attempt", text: ({ device }) => device?.attempt || "-" },
+  {
+    title: "memory",
+    align: "right",
+    text: ({ device }) => (device ? bytes(Number(device.memoryBytes)) : "-"),
+  },
+  { title: "models", text: ({ device }) => device?.models.join(" ") ?? "" },
+  { title: "kind", text: ({ device }) => device?.kind ?? "" },
 ];
 
 function deviceState({ worker, device }: DeviceRow): string {
-  const state = worker.connected ? device.state : "away";
+  const state = worker.connected && device ? device.state : "away";
   return worker.draining ? `${state}, draining` : state;
 }
 
@@ -83,7 +88,11 @@ function showWorkers(workers: readonly Worker[], { json }: CommonOptions): void 
     printJson({ workers });
     return;
   }
-  const rows = workers.flatMap((worker) => worker.devices.map((device) => ({ worker, device })));
+  const rows = workers.flatMap((worker): readonly DeviceRow[] =>
+    worker.devices.length > 0
+      ? worker.devices.map((device) => ({ worker, device }))
+      : [{ worker, device: undefined }],
+  );
   process.stdout.write(`${table(deviceColumns, rows)}\n`);
 }
 

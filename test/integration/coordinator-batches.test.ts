@@ -7,23 +7,8 @@ import path from "node:path";
 import { test } from "node:test";
 import { callUnary, readStream } from "../../common/rpc.js";
 import type { WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
-import { TestAgent } from "../support/coordinator-agent.js";
-import {
-  CoordinatorProcess,
-  eventually,
-  submissionOf,
-  temporaryFolder,
-  testSpecMessage,
-} from "../support/coordinator-process.js";
-
-async function farmWithAgent(t: Parameters<typeof temporaryFolder>[0]) {
-  const data = temporaryFolder(t);
-  const coordinator = await CoordinatorProcess.start(t, data);
-  const agent = new TestAgent(coordinator.grpc, "w1");
-  t.after(() => agent.close());
-  await eventually(() => agent.welcomed || undefined);
-  return { data, coordinator, agent };
-}
+import { farmWithAgent } from "../support/coordinator-agent.js";
+import { eventually, submissionOf, testSpecMessage } from "../support/coordinator-process.js";
 
 test("a batch is leased, rendered and published, and its watcher sees it all", async (t) => {
   const { coordinator, agent } = await farmWithAgent(t);
