@@ -33,7 +33,7 @@ test("the next attempt waits, and begins while the one before is being stored", 
   stage.agent.onLease(first);
   stage.agent.onLease(second);
   const job = await stage.job(1);
-  assert.equal(stageOf(stage, 2), "waiting");
+  assert.equal(stageOf(stage, 2), "", "it is not begun");
   stage.store.hold();
   await stage.renders(job);
   await stage.job(2);
@@ -86,13 +86,15 @@ test("a cancel of a clip that is being stored leaves the one on the engine alone
 for (const how of ["cancelled", "cut", "drained", "engine died"] as const) {
   test(`an attempt that is not begun is given back at once: ${how}`, async (t) => {
     const stage = await AgentStage.of(t);
+    const hurry = new AbortController();
+    t.after(() => hurry.abort());
     stage.agent.onLease(first);
     stage.agent.onLease(second);
     await stage.job(1);
     const { attempt } = second;
     if (how === "cancelled") stage.agent.onCancel({ attempt, reason: "revoked" });
     if (how === "cut") stage.agent.onCut({ attempt, reason: "preempted" });
-    if (how === "drained") void stage.agent.drain(60_000, new AbortController().signal);
+    if (how === "drained") void stage.agent.drain(60_000, hurry.signal);
     if (how === "engine died") stage.engine.dies();
     const given = stage.said.flatMap((said) => (said.$case === "failed" ? [said.value] : []));
     assert.equal(given[0]?.attempt?.attempt, 2);

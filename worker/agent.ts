@@ -233,6 +233,7 @@ export class Agent {
     const { log } = this.#options;
     const name = nameOf(attempt.ref);
     log.info({ attempt: name, device: slots.device }, "attempt begins");
+    this.#link?.progressNow(); // from now on it costs something to take it back
     const onEngineFree = () => {
       slots.freeEngine(attempt);
       this.#advance(slots);

@@ -6,14 +6,14 @@ import type { Lease } from "../proto/gen/tocafarm/v1/worker.js";
 import type { FromEngine, StepsMessage } from "./engine-messages.js";
 import type { Stage } from "./metrics.js";
 
-/** "waiting": the attempt is held and not begun. */
-export type AttemptStage = "waiting" | Stage;
+/** "": the attempt is held and not begun. */
+export type AttemptStage = "" | Stage;
 
 export class AttemptTally {
   readonly #clock: Clock;
   readonly steps: number;
   readonly #totals: RenderTotals;
-  #stage: AttemptStage = "waiting";
+  #stage: AttemptStage = "";
   #stageSinceMs: number;
   #step: number;
   #ownSteps = 0;

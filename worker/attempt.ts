@@ -142,7 +142,7 @@ export class Attempt {
     } catch (thrown) {
       throw await this.#outcome(asFarmError(thrown));
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      await this.#removeFolder(folder);
     }
   }
 
@@ -239,6 +239,15 @@ export class Attempt {
   /** The store may be what failed: then the leader's sweep removes them. */
   async #remove(stored: readonly Artifact[]): Promise<void> {
     await Promise.allSettled(stored.map(({ key }) => this.#options.store.delete(key)));
+  }
+
+  /** What came of the attempt does not change when its folder stays until the next start. */
+  async #removeFolder(folder: string): Promise<void> {
+    try {
+      await rm(folder, { recursive: true, force: true });
+    } catch (error) {
+      this.#options.log.warn({ err: error, folder }, "an attempt's folder could not be removed");
+    }
   }
 
   #throwIfCancelled(): void {
