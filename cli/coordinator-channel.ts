@@ -15,26 +15,30 @@ const silenceMsMax = 5_000;
 const retryBackoff = { baseMs: 200, maxMs: 2_000 };
 
 export interface ChannelOptions {
-  /** HOST:PORT, or several. */
-  readonly addresses: string | readonly string[];
+  /** HOST:PORT, several, or where to find them, which is asked again when nobody answers. */
+  readonly addresses: string | readonly string[] | (() => readonly string[]);
   /** Hears once per call that nobody answers and that it is tried again. */
   readonly onAway?: ((line: string) => void) | undefined;
 }
 
 export class CoordinatorChannel {
-  readonly addresses: readonly string[];
+  readonly #find: () => readonly string[];
   readonly #onAway: ((line: string) => void) | undefined;
   readonly #clients = new Map<string, RenderFarmClient>();
+  #addresses: readonly string[];
   #at = 0;
 
+  /** Throws what looking for the addresses throws. */
   constructor({ addresses, onAway }: ChannelOptions) {
-    this.addresses = typeof addresses === "string" ? [addresses] : addresses;
+    const fixed = typeof addresses === "string" ? [addresses] : addresses;
+    this.#find = typeof fixed === "function" ? fixed : () => fixed;
     this.#onAway = onAway;
+    this.#addresses = this.#find();
   }
 
   /** Of the address whose turn it is; connects when it is used. */
   get client(): RenderFarmClient {
-    const address = this.addresses[this.#at % this.addresses.length] ?? "";
+    const address = this.#addresses[this.#at % this.#addresses.length] ?? "";
     const known = this.#clients.get(address);
     if (known) return known;
     const client = createClient(RenderFarmClient, address, { silenceMsMax });
@@ -42,9 +46,14 @@ export class CoordinatorChannel {
     return client;
   }
 
-  /** It is the next address's turn. */
+  /** It is the next address's turn; one that started again on its folder may have another one. */
   turn(): void {
     this.#at += 1;
+    try {
+      this.#addresses = this.#find();
+    } catch (error) {
+      if (toFarmError(error).code !== "UNAVAILABLE") throw error;
+    }
   }
 
   /** Throws UNAVAILABLE when nobody has answered for `patienceMs`, and any other error at once. */
@@ -83,6 +92,6 @@ export class CoordinatorChannel {
   #nobody({ message }: FarmError): string {
     // gRPC wraps the system's words into its own.
     const reason = /connect [A-Z]+ \S+?(?=\.?(?:\s|$))/.exec(message)?.[0] ?? message;
-    return `no coordinator answers at ${this.addresses.join(" or ")} (${reason})`;
+    return `no coordinator answers at ${this.#addresses.join(" or ")} (${reason})`;
   }
 }
