@@ -58,7 +58,7 @@ export interface ProcessOptions {
   readonly start: (teardown: Teardown, signal: AbortSignal) => Promise<Serving>;
   /** How long the parts may take to stop before the process exits regardless. */
   readonly stopMsMax: number;
-  /** Called on the second signal, which shall hurry the parts; without it that one exits at once. */
+  /** Called on the second signal, to hurry the parts; without it that one exits at once. */
   readonly hurry?: () => void;
 }
 

@@ -1,5 +1,5 @@
-// Checkpoints, cuts and resumes as the agent sees them: what is stored, told, told again and gone on
-// from.
+// Checkpoints, cuts and resumes as the agent sees them: what is stored, told, told again and gone
+// on from.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { type TestContext, test } from "node:test";
@@ -55,7 +55,7 @@ test("while one is being stored only the newest of the others is kept", async (t
   assert.match(body, /tocafarm_checkpoints_total\{outcome="stored"\} 2\n/);
 });
 
-test("a checkpoint that cannot be written or stored is counted, and the clip goes on", async (t) => {
+test("a checkpoint that cannot be kept is counted, and the clip goes on", async (t) => {
   const { stage, job } = await begun(t);
   stage.engine.says({ type: "checkpoint_failed", step: 2, message: "the disk is full" });
   stage.store.full = true;
@@ -79,7 +79,7 @@ test("a checkpoint that a completed clip left under way is neither told nor kept
   assert.ok((await stage.store.keys()).every((key) => key.startsWith("clips/")));
 });
 
-test("a cut is answered by the checkpoint first, then by INTERRUPTED with its reason", async (t) => {
+test("a cut is answered by the checkpoint, then by INTERRUPTED with its reason", async (t) => {
   const { stage, job } = await begun(t);
   stage.agent.onCut({ attempt: lease.attempt, reason: "preempted" });
   stage.agent.onCut({ attempt: lease.attempt, reason: "preempted" });

@@ -10,7 +10,7 @@ const first = testLease();
 const second = testLease({ again: first, attempt: 2 });
 const third = testLease({ again: first, attempt: 3 });
 
-test("a lease that is said twice is rendered once, and reported again when it has ended", async (t) => {
+test("a lease that is said twice is rendered once, and its report repeated", async (t) => {
   const stage = await AgentStage.of(t);
   stage.agent.onLease(first);
   stage.agent.onLease(first);
@@ -72,7 +72,7 @@ test("progress tells stage, steps and totals of the attempt", async (t) => {
   assert.equal(stage.agent.progress().attempts[0]?.totals?.denoiseSeconds, 2.5);
 });
 
-test("a canary is rendered for its digest, with nothing left and nothing in the metrics", async (t) => {
+test("a canary is rendered for its digest, and nothing of it stays", async (t) => {
   const stage = await AgentStage.of(t);
   stage.agent.onCanary({ id: "c1", device: "cpu", model: "demo" });
   assert.deepEqual(stage.agent.progress().idleDevices, []);
@@ -90,7 +90,7 @@ test("a canary is rendered for its digest, with nothing left and nothing in the 
   assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
 });
 
-test("a canary waits for the clip before it, and one that cannot be rendered says why", async (t) => {
+test("a canary waits for the clip before it, and says why it failed", async (t) => {
   const stage = await AgentStage.of(t);
   stage.agent.onLease(first);
   stage.agent.onLease(second);

@@ -188,7 +188,8 @@ export class Agent {
 
   /**
    * Takes no more leases; lets the attempts end that end within the grace, cuts the others at a
-   * refresh point, and hands back what is then left when the grace is nearly over or `hurry` aborts.
+   * refresh point, and hands back what is then left when the grace is nearly over or `hurry`
+   * aborts.
    */
   async drain(graceMs: number, hurry: AbortSignal): Promise<void> {
     this.#draining = true;

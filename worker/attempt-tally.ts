@@ -1,5 +1,5 @@
-// How far an attempt is and what it has used so far, added up from what its engine tells. An attempt
-// that goes on from a checkpoint begins with the totals of the steps before.
+// How far an attempt is and what it has used so far, added up from what its engine tells. An
+// attempt that goes on from a checkpoint begins with the totals of the steps before.
 import type { Clock } from "../common/clock.js";
 import type { RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type { Lease } from "../proto/gen/tocafarm/v1/worker.js";

@@ -1,6 +1,6 @@
 // One attempt, from its lease to its files in the store: an own folder, the engine's work with its
-// checkpoints and running totals, the upload. What it leaves behind is either everything or nothing;
-// only its checkpoints stay, for the next attempt to go on from.
+// checkpoints and running totals, the upload. What it leaves behind is either everything or
+// nothing; only its checkpoints stay, for the next attempt to go on from.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Artifact, type ArtifactStore, checkKey } from "../artifacts/port.js";

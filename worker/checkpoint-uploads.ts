@@ -1,6 +1,6 @@
 // Brings an attempt's checkpoints into the store while its render goes on: one at a time, and the
-// newest when several wait, since only the newest is of use. One that cannot be stored costs a later
-// resume some steps; it is no failure of the clip.
+// newest when several wait, since only the newest is of use. One that cannot be stored costs a
+// later resume some steps; it is no failure of the clip.
 import { rm } from "node:fs/promises";
 import type { ArtifactStore } from "../artifacts/port.js";
 import { sleep } from "../common/clock.js";

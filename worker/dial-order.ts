@@ -1,6 +1,6 @@
 // Which coordinator an agent dials next, and when. All of them are tried in turn, a leader that was
-// named at once; one that took the call and said nothing (stopped, or behind a black hole) rests for
-// a while, so that it does not hold up the others. Pure: time comes in.
+// named at once; one that took the call and said nothing (stopped, or behind a black hole) rests
+// for a while, so that it does not hold up the others. Pure: time comes in.
 import { backoffMs } from "../common/backoff.js";
 
 /** How a try has ended. */

@@ -28,7 +28,7 @@ test("an attempt goes on while it can end in time, or while nobody knows and it 
   }
 });
 
-test("what remains is the own steps, and the stages after as they were before on the device", () => {
+test("what remains is the own steps, and the stages after as they were before", () => {
   let nowMs = 0;
   const clock: Clock = { now: () => nowMs };
   const tally = new AttemptTally({ spec: undefined, resume: undefined }, clock);

@@ -1,6 +1,6 @@
-// What becomes of running attempts when a worker is about to stop: who can end within the grace does,
-// the others are cut at a refresh point while there is time to store what they have, and who is left
-// when the grace is nearly over is handed back as it is.
+// What becomes of running attempts when a worker is about to stop: who can end within the grace
+// does, the others are cut at a refresh point while there is time to store what they have, and who
+// is left when the grace is nearly over is handed back as it is.
 import { monotonicClock, sleep } from "../common/clock.js";
 import type { FarmError } from "../common/errors.js";
 import type { Attempt } from "./attempt.js";

@@ -1,7 +1,7 @@
 // The one stream to the coordinator that leads. The agent dials and dials again, for ever: each try
 // on a channel of its own (one that hangs in a black hole would keep the next try waiting) and with
-// a limit until the Welcome. A leader that falls silent is noticed by pings, since it has nothing to
-// say of its own. What must not be lost is the agent's to say again in the next Hello.
+// a limit until the Welcome. A leader that falls silent is noticed by pings, since it has nothing
+// to say of its own. What must not be lost is the agent's to say again in the next Hello.
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { monotonicClock, sleep } from "../common/clock.js";
 import { parseAddress } from "../common/config.js";

@@ -1,5 +1,6 @@
 // The manifest beside a clip: what it is and everything that decided its bits. It names no time,
-// worker or attempt, so that two attempts of one clip have the same manifest, unless one was resumed.
+// worker or attempt, so that two attempts of one clip have the same manifest, unless one was
+// resumed.
 import type { Artifact } from "../artifacts/port.js";
 import type { ProgramVersions, RenderJob, RenderOutput } from "./engine-messages.js";
 

@@ -35,7 +35,7 @@ async function feed(server: WorkerLinkServer, count: number): Promise<Map<string
   return given;
 }
 
-test("a device holds one clip that is not begun, never two, and all clips are completed", async (t) => {
+test("a device holds one clip that is not begun, never two, and renders all", async (t) => {
   const server = await loaded(t);
   const flags = devices.flatMap((device) => ["--device", device]);
   await startWorkerProcess(t, { coordinator: server.address, stepMs: 10, flags });
@@ -78,7 +78,7 @@ test("an engine that dies takes its clip, gives back the next one, and comes bac
   await server.completed(again.attempt);
 });
 
-test("a lease and its cancel that come together leave nothing, and the next one renders", async (t) => {
+test("a lease and its cancel that come together leave nothing behind", async (t) => {
   const server = await loaded(t);
   await startWorkerProcess(t, { coordinator: server.address });
   await server.idle();

@@ -98,7 +98,7 @@ test("an agent that begins with a coordinator that stands still finds the other"
   await other.idle();
 });
 
-test("a worker that slept past its lease stops what it is told to and takes the next", async (t) => {
+test("a worker that slept past its lease stops what it must, and takes the next", async (t) => {
   const server = await serverOf(t);
   const worker = await startWorkerProcess(t, { coordinator: server.address, stepMs: 20 });
   await server.idle();

@@ -60,7 +60,7 @@ function isCompleted(end: Completed | Failed): end is Completed {
 }
 
 for (const policy of policies) {
-  test(`a clip that is cut again and again keeps its bits under policy ${policy?.name}`, async (t) => {
+  test(`a clip that is cut again and again keeps its bits: ${policy?.name}`, async (t) => {
     const sides = await Promise.all([Side.of(t), Side.of(t)]);
     const spec = { policy, steps };
     const whole = await mediaDigest(sides[0], testLease({}, spec));
