@@ -31,6 +31,7 @@ import type {
   SegmentCompleted,
 } from "./events.js";
 import { charge } from "./fair-share.js";
+import { publicationOf } from "./publication.js";
 import {
   batchOf,
   clearTroubles,
@@ -51,7 +52,6 @@ import {
   deviceKey,
   heldLease,
   type Lease,
-  type Publication,
   type State,
 } from "./state.js";
 import { flopsFrom, learnSpeed } from "./work.js";
@@ -153,22 +153,45 @@ function grant(state: State, event: LeaseGranted): void {
   const clip = recordOf(batch, event.clip);
   dequeue(state, batch, clip);
   assert(event.attempt === clip.attempt + 1, "an attempt is numbered out of order");
-  const { at, type: _, tier, ...granted } = event;
   const onWorker = leasesOfWorker(state, event.worker);
-  const since = [...onWorker].some(({ device }) => device === event.device) ? null : at;
-  const times = { grantedAt: at, since, started: false };
-  const lease: Lease = { ...granted, ...times, tier, chargedTier: tier };
+  const lease = leaseOf(event, isFirst(onWorker, event.device) ? event.at : null);
   clip.attempt = event.attempt;
   clip.worker = event.worker;
   clip.lease = lease;
   clip.backingOff = false;
   clip.changedAt = state.sequence;
   batch.begun = true;
-  batch.waitingSince = at;
+  batch.waitingSince = event.at;
   batch.leased.add(clip.index);
   onWorker.add(lease);
   state.leases.set(clipKey(batch.id, clip.index), lease);
   charge(state, batch.tenant, lease);
+}
+
+function leaseOf(event: LeaseGranted, since: number | null): Lease {
+  return {
+    batch: event.batch,
+    clip: event.clip,
+    attempt: event.attempt,
+    worker: event.worker,
+    device: event.device,
+    kind: event.kind,
+    preview: event.preview,
+    segment: event.segment,
+    resumeStep: event.resumeStep,
+    deviceSeconds: event.deviceSeconds,
+    weight: event.weight,
+    chargedTier: event.tier,
+    grantedAt: event.at,
+    tier: event.tier,
+    since,
+    started: false,
+  };
+}
+
+function isFirst(onWorker: ReadonlySet<Lease>, device: string): boolean {
+  for (const lease of onWorker) if (lease.device === device) return false;
+  return true;
 }
 
 function leasesOfWorker(state: State, worker: string): Set<Lease> {
@@ -230,9 +253,8 @@ function waitAgain(state: State, batch: Batch, clip: Clip, retryAt: number): voi
 function complete(state: State, event: SegmentCompleted | PreviewPublished | ClipPublished): void {
   const { batch, clip, lease } = holderOf(state, event);
   const seconds = release(state, batch, clip);
-  const { attempt, artifacts, totals } = event;
   const { worker, device, kind } = lease;
-  const files: Publication = { attempt, worker, device, seconds, artifacts, totals };
+  const files = publicationOf(lease, event, seconds);
   const { model } = batch.spec;
   learnSpeed(state, { kind, model }, flopsFrom(batch, lease.preview, lease.resumeStep), seconds);
   clearTroubles(clip);

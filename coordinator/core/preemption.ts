@@ -8,7 +8,7 @@ import { canRender } from "./devices.js";
 import { hasBegun, type Known, type LeaseMemory } from "./liveness.js";
 import { tenantRules } from "./rules.js";
 import { isBarred } from "./runners.js";
-import { type Batch, clipKey, tiers } from "./state.js";
+import { clipKey, tiers } from "./state.js";
 import { isFull, type Sweep } from "./sweep.js";
 import { planOf, secondsFrom, stepsOf } from "./work.js";
 import type { BatchWork, WorkClass } from "./work-queue.js";
@@ -25,16 +25,33 @@ export function preempt(sweep: Sweep): void {
   if (!rules.preemption.enabled || now - live.preemptedAt < gapMs) return;
   live.preemptedAt = now;
   for (const workClass of live.queue.classes()) {
-    let room = cutsMax;
-    for (const cutFor of live.cuts.values()) if (cutFor === workClass.key) room -= 1;
-    let onTheirWay = cutsMax - room;
-    for (let tier = 0; tier < tiers - 1 && room > 0 && !isFull(sweep); tier++) {
-      for (const { work, clips } of waiting(sweep, workClass, tier)) {
-        const covered = Math.min(onTheirWay, clips);
-        onTheirWay -= covered;
-        const wanted = Math.min(clips - covered, room);
-        if (wanted > 0) room -= cutFor(sweep, { work, tier, wanted });
-      }
+    const needs = [...unmetNeeds(sweep, workClass)];
+    const [best] = needs;
+    if (!best) continue;
+    const victims = victimsFor(known, workClass, best.tier);
+    for (const need of needs) cutFor(sweep, need, victims);
+  }
+}
+
+interface Need {
+  readonly work: BatchWork;
+  readonly tier: number;
+  readonly clips: number;
+}
+
+/** Clips of better tiers that wait, less those for which something was cut; best tier first. */
+function* unmetNeeds(sweep: Sweep, workClass: WorkClass): Generator<Need> {
+  let onTheirWay = 0;
+  for (const key of sweep.known.live.cuts.values()) if (key === workClass.key) onTheirWay += 1;
+  let room = cutsMax - onTheirWay;
+  for (let tier = 0; tier < tiers - 1; tier++) {
+    for (const { work, clips } of waiting(sweep, workClass, tier)) {
+      const covered = Math.min(onTheirWay, clips);
+      onTheirWay -= covered;
+      const unmet = Math.min(clips - covered, room);
+      room -= unmet;
+      if (unmet > 0) yield { work, tier, clips: unmet };
+      if (room <= 0) return;
     }
   }
 }
@@ -70,30 +87,23 @@ function undemanding({ batch, ready }: BatchWork): number {
 
 interface Victim {
   readonly memory: LeaseMemory;
-  readonly batch: Batch;
   /** Device-seconds since its newest checkpoint. */
   readonly secondsLost: number;
   readonly stepsToRefresh: number;
 }
 
-interface Need {
-  readonly work: BatchWork;
-  readonly tier: number;
-  readonly wanted: number;
-}
-
-/** Cuts, or takes back what has not begun; the answer is how many. */
-function cutFor(sweep: Sweep, { work, tier, wanted }: Need): number {
+/** Cuts, or takes back what has not begun; whoever is taken leaves the list of victims. */
+function cutFor(sweep: Sweep, { work, tier, clips }: Need, victims: Set<Victim>): void {
   const { known, now } = sweep;
-  const victims = victimsFor(known, work, tier).sort(
-    (a, b) =>
-      b.memory.lease.tier - a.memory.lease.tier ||
-      a.secondsLost - b.secondsLost ||
-      a.stepsToRefresh - b.stepsToRefresh,
-  );
-  for (const { memory } of victims.slice(0, wanted)) {
-    const { lease } = memory;
-    if (hasBegun(memory)) {
+  let left = clips;
+  for (const victim of victims) {
+    const { lease } = victim.memory;
+    if (left === 0 || isFull(sweep)) return;
+    if (lease.tier <= tier) return; // the worst tiers come first
+    if (isBarred(known, work.batch, lease.worker)) continue;
+    victims.delete(victim);
+    left -= 1;
+    if (hasBegun(victim.memory)) {
       known.live.cuts.set(clipKey(lease.batch, lease.clip), work.workClass.key);
       sweep.request(cut(lease, "preempted"));
     } else {
@@ -101,17 +111,19 @@ function cutFor(sweep: Sweep, { work, tier, wanted }: Need): number {
       sweep.request(stop(lease, "revoked"));
     }
   }
-  return Math.min(wanted, victims.length);
 }
 
-/** Attempts of worse tiers on devices that could run the work, which can be cut. */
-function victimsFor(known: Known, { batch, workClass }: BatchWork, tier: number): Victim[] {
+/**
+ * Attempts of worse tiers than this, on devices that could run the class, which can be cut: those of
+ * the worst tier first, then those that lose least.
+ */
+function victimsFor(known: Known, workClass: WorkClass, tier: number): Set<Victim> {
   const { live } = known;
   const victims: Victim[] = [];
   for (const group of live.groups.values()) {
     if (!canRender(group, workClass.needs)) continue;
     for (const device of group.able.items) {
-      if (device.quarantined || isBarred(known, batch, device.worker.id)) continue;
+      if (device.quarantined) continue;
       for (const ref of device.slots.values()) {
         const memory = live.leases.get(clipKey(ref.batch, ref.clip));
         if (memory?.lease.attempt !== ref.attempt || memory.lease.tier <= tier) continue;
@@ -120,14 +132,20 @@ function victimsFor(known: Known, { batch, workClass }: BatchWork, tier: number)
       }
     }
   }
-  return victims;
+  victims.sort(
+    (a, b) =>
+      b.memory.lease.tier - a.memory.lease.tier ||
+      a.secondsLost - b.secondsLost ||
+      a.stepsToRefresh - b.stepsToRefresh,
+  );
+  return new Set(victims);
 }
 
 function victimOf({ state }: Known, memory: LeaseMemory): Victim | null {
   const { lease, step } = memory;
   const batch = state.batches.get(lease.batch);
   if (!batch) return null;
-  if (!hasBegun(memory)) return { memory, batch, secondsLost: 0, stepsToRefresh: 0 };
+  if (!hasBegun(memory)) return { memory, secondsLost: 0, stepsToRefresh: 0 };
   const { preview, kind } = lease;
   const next = planOf(batch, preview).refreshPoints.find((point) => point > step);
   if (next === undefined) return null;
@@ -135,5 +153,5 @@ function victimOf({ state }: Known, memory: LeaseMemory): Victim | null {
   const kept = stored?.kind === kind ? stored.step : 0;
   const whole = secondsFrom(state, batch, { kind, preview, resumeStep: 0 });
   const secondsLost = (whole * Math.max(0, step - kept)) / Math.max(1, stepsOf(batch, preview));
-  return { memory, batch, secondsLost, stepsToRefresh: next - step };
+  return { memory, secondsLost, stepsToRefresh: next - step };
 }

@@ -4,7 +4,7 @@
 // upcast function.
 
 import { present } from "../../common/assert.js";
-import type { Artifact, RenderTotals } from "./events.js";
+import { type PlainPublication, Publication } from "./publication.js";
 import {
   type Batch,
   type Clip,
@@ -13,7 +13,6 @@ import {
   emptyState,
   type Lease,
   newClip,
-  type Publication,
   type State,
   type Submission,
   type Tenant,
@@ -37,17 +36,6 @@ export class SnapshotError extends Error {
 
 type Entries<V> = readonly (readonly [string, V])[];
 type Place = readonly [batch: string, clip: number];
-
-/** Its files share a folder, which is told once. */
-type PlainPublication = readonly [
-  attempt: number,
-  worker: string,
-  device: string,
-  seconds: number,
-  folder: string,
-  artifacts: readonly (readonly [name: string, sha256: string, sizeBytes: number])[],
-  totals: readonly number[],
-];
 
 /** What differs from a clip that was just given its record. */
 interface PlainClip extends Omit<Partial<Clip>, "publication" | "preview" | "segmentsDone"> {
@@ -180,9 +168,10 @@ function parse(text: string): { readonly version: number } {
 
 function plainBatch(batch: Batch): PlainBatch {
   const { clips, waiting, promoted, leased, failuresByWorker, ...same } = batch;
+  const fresh = new Map<string, unknown>(Object.entries(newClip(batch, -1)));
   return {
     ...same,
-    clips: [...clips.values()].map((clip) => plainClip(batch, clip)),
+    clips: [...clips.values()].map((clip) => plainClip(clip, fresh)),
     waiting: [...waiting],
     promoted: [...promoted],
     leased: [...leased],
@@ -204,72 +193,26 @@ function batchFrom(plain: PlainBatch): Batch {
   return batch;
 }
 
-function plainClip(batch: Batch, clip: Clip): PlainClip {
+function plainClip(clip: Clip, fresh: ReadonlyMap<string, unknown>): PlainClip {
   const { publication, preview, segmentsDone, ...same } = clip;
-  const fresh = new Map<string, unknown>(Object.entries(newClip(batch, clip.index)));
-  const changed = Object.entries(same).filter(([name, value]) => fresh.get(name) !== value);
-  const plain: PlainClip = { ...Object.fromEntries(changed), index: clip.index };
-  if (publication) plain.publication = plainPublication(publication);
-  if (preview) plain.preview = plainPublication(preview);
-  if (segmentsDone.length > 0) plain.segmentsDone = segmentsDone.map(plainPublication);
+  const changed: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(same)) {
+    if (fresh.get(name) !== value) changed[name] = value;
+  }
+  const plain: PlainClip = { ...changed, index: clip.index };
+  if (publication) plain.publication = publication.plain();
+  if (preview) plain.preview = preview.plain();
+  if (segmentsDone.length > 0) plain.segmentsDone = segmentsDone.map((files) => files.plain());
   return plain;
 }
 
 function clipFrom(batch: Batch, plain: PlainClip): Clip {
   const { publication, preview, segmentsDone, ...same } = plain;
-  const clip: Clip = { ...newClip(batch, plain.index), ...same };
-  if (publication) clip.publication = publicationFrom(publication);
-  if (preview) clip.preview = publicationFrom(preview);
-  if (segmentsDone) clip.segmentsDone = segmentsDone.map(publicationFrom);
+  const clip: Clip = Object.assign(newClip(batch, plain.index), same);
+  if (publication) clip.publication = new Publication(publication);
+  if (preview) clip.preview = new Publication(preview);
+  if (segmentsDone) clip.segmentsDone = segmentsDone.map((files) => new Publication(files));
   return clip;
-}
-
-function plainPublication(publication: Publication): PlainPublication {
-  const { attempt, worker, device, seconds, artifacts, totals } = publication;
-  const [first] = artifacts;
-  const folder = first ? first.key.slice(0, first.key.lastIndexOf("/") + 1) : "";
-  const shared = artifacts.every(({ key }) => key.startsWith(folder)) ? folder : "";
-  const files = artifacts.map(
-    ({ key, sha256, sizeBytes }) => [key.slice(shared.length), sha256, sizeBytes] as const,
-  );
-  return [attempt, worker, device, seconds, shared, files, totalsNames.map((of) => totals[of])];
-}
-
-function publicationFrom(plain: PlainPublication): Publication {
-  const [attempt, worker, device, seconds, folder, files, numbers] = plain;
-  const artifacts = files.map(
-    ([name, sha256, sizeBytes]): Artifact => ({ key: folder + name, sha256, sizeBytes }),
-  );
-  return { attempt, worker, device, seconds, artifacts, totals: totalsFrom(numbers) };
-}
-
-/** In the order in which a snapshot has them. */
-const totalsNames = [
-  "tokensComputed",
-  "tokensReused",
-  "flops",
-  "flopsNone",
-  "textEncodeSeconds",
-  "denoiseSeconds",
-  "decodeSeconds",
-  "encodeSeconds",
-  "uploadSeconds",
-] as const satisfies readonly (keyof RenderTotals)[];
-
-function totalsFrom(numbers: readonly number[]): RenderTotals {
-  const value = (name: (typeof totalsNames)[number]): number =>
-    present(numbers[totalsNames.indexOf(name)], `the totals have ${name}`);
-  return {
-    tokensComputed: value("tokensComputed"),
-    tokensReused: value("tokensReused"),
-    flops: value("flops"),
-    flopsNone: value("flopsNone"),
-    textEncodeSeconds: value("textEncodeSeconds"),
-    denoiseSeconds: value("denoiseSeconds"),
-    decodeSeconds: value("decodeSeconds"),
-    encodeSeconds: value("encodeSeconds"),
-    uploadSeconds: value("uploadSeconds"),
-  };
 }
 
 function plainTenant({ servedUntil, ...same }: Tenant): PlainTenant {

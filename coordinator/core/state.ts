@@ -3,15 +3,16 @@
 // is changed by apply.ts alone; everyone else reads.
 
 import type {
-  Artifact,
   BatchAccepted,
   Checkpoint,
   Failure,
   PlanFigures,
   Preview,
   RenderSpec,
-  RenderTotals,
 } from "./events.js";
+import type { Publication } from "./publication.js";
+
+export type { Publication } from "./publication.js";
 
 export const tiers = 5;
 export const defaultPriority = 2;
@@ -38,17 +39,6 @@ export interface Lease {
   since: number | null;
   /** The engine has done its first step. */
   started: boolean;
-}
-
-/** The files of an attempt that was done to its end. */
-export interface Publication {
-  readonly attempt: number;
-  readonly worker: string;
-  readonly device: string;
-  /** Of the device. */
-  readonly seconds: number;
-  readonly artifacts: readonly Artifact[];
-  readonly totals: RenderTotals;
 }
 
 export interface StoredCheckpoint extends Checkpoint {

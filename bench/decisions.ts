@@ -1,0 +1,206 @@
+// How fast the pure core decides, on one thread and with no log behind it: a full farm of 10,000
+// devices, a million clips of many tenants in its queue, agents that report, finish and ask. Every
+// call of `handle` counts as a decision. Then what a queued and a published clip weigh in memory, and
+// how fast events are folded.
+import { apply } from "../coordinator/core/apply.js";
+import type { Command } from "../coordinator/core/commands.js";
+import type { FarmEvent, RenderTotals } from "../coordinator/core/events.js";
+import { type Farm, handle, openFarm } from "../coordinator/core/farm.js";
+import { defaultRules } from "../coordinator/core/rules.js";
+import { decodeState, encodeState } from "../coordinator/core/snapshot.js";
+import { emptyState, type State } from "../coordinator/core/state.js";
+
+const workers = 1_250;
+const devicesPerWorker = 8;
+const tenants = 50;
+const clipsPerBatch = 10_000;
+const batches = 100;
+const rounds = Number(process.argv[2] ?? 20);
+
+const totals: RenderTotals = {
+  tokensComputed: 1_234_567,
+  tokensReused: 7_654_321,
+  flops: 1.25e15,
+  flopsNone: 3.5e15,
+  textEncodeSeconds: 0.31,
+  denoiseSeconds: 9.87,
+  decodeSeconds: 1.23,
+  encodeSeconds: 0.45,
+  uploadSeconds: 0.12,
+};
+
+/** A farm with its own time and log. */
+class Bench {
+  readonly farm: Farm;
+  now = 1_000_000;
+  sequence = 0;
+  commands = 0;
+  readonly events: FarmEvent[] = [];
+  readonly #keep: boolean;
+
+  constructor(keep: boolean) {
+    this.#keep = keep;
+    this.farm = openFarm(emptyState(), defaultRules, this.now);
+  }
+
+  do(command: Command): void {
+    this.commands += 1;
+    this.sequence += 1;
+    const { events } = handle(this.farm, command, this.now, this.sequence);
+    if (this.#keep) this.events.push(...events);
+  }
+}
+
+function submit(bench: Bench, number: number): void {
+  const steps = 30;
+  const plan = {
+    flops: 1e15,
+    flopsNone: 3e15,
+    cacheBytes: 1,
+    peakBytes: 1,
+    digest: "d",
+    warnings: [],
+    refreshPoints: [0, 6, 12, 18, 24],
+  };
+  bench.do({
+    type: "submit",
+    submission: {
+      batch: `b${String(number).padStart(12, "0")}`,
+      name: "bench",
+      tenant: `tenant${number % tenants}`,
+      priority: number % 5,
+      spec: {
+        ...{ model: "demo", frames: 51, height: 240, width: 426, fps: 24, saveFps: 24, steps },
+        ...{ guidance: 7, seed: "42", policy: { name: "toca", options: {} }, scores: null },
+        ...{ dtype: "", device: "", initialLatentKey: "", saveLatent: false, trace: "none" },
+      },
+      weightsDigest: "w",
+      clips: clipsPerBatch,
+      segments: 1,
+      promptsKey: "blobs/00",
+      promptsSha256: "00",
+      plan,
+      preview: null,
+      deadlineAt: null,
+      idempotencyKey: "",
+      bodySha256: "",
+    },
+  });
+}
+
+function join(bench: Bench, worker: string): void {
+  const devices = Array.from({ length: devicesPerWorker }, (_, index) => ({
+    ...{ name: `cuda:${index}`, kind: `cuda-gpu${Number(worker.slice(1)) % 3}-bf16` },
+    ...({ memoryBytes: 80e9, dtype: "bf16", condition: "ready", loadedModel: "demo" } as const),
+  }));
+  const configs = { transformerConfig: "{}", vaeConfig: "{}", textEncoderConfig: "{}" };
+  const models = [{ name: "demo", weightsDigest: "w", ...configs }];
+  const hello = { id: worker, version: "0", devices, models, held: [], draining: false };
+  bench.do({ type: "hello", hello });
+  report(bench, worker, 0, true);
+}
+
+/** Progress of what the worker holds; all of its devices want a lease, or none does. */
+function report(bench: Bench, worker: string, step: number, wants: boolean): void {
+  const held = [...(bench.farm.state.leasesByWorker.get(worker) ?? [])];
+  const attempts = held.map(({ batch, clip, attempt }) => ({
+    ...{ batch, clip, attempt, step, steps: 30, stage: "denoise", totals: null },
+  }));
+  const devices = bench.farm.live.workers.get(worker)?.devices.keys() ?? [];
+  const idleDevices = wants ? [...devices] : [];
+  bench.do({ type: "progress", worker, attempts, idleDevices, draining: false });
+}
+
+function complete(bench: Bench, worker: string): void {
+  for (const lease of [...(bench.farm.state.leasesByWorker.get(worker) ?? [])]) {
+    const { batch, clip, attempt } = lease;
+    const artifacts = ["clip.mp4", "manifest.json", "profile.json"].map((name) => ({
+      key: `clips/${batch}.${String(clip).padStart(6, "0")}/${attempt}/${name}`,
+      sha256: String(clip).padStart(64, "0123456789abcdef"),
+      sizeBytes: 1_234_567,
+    }));
+    const ref = { batch, clip, attempt };
+    bench.do({ type: "completed", worker, ref, artifacts, totals });
+  }
+}
+
+function run(bench: Bench): void {
+  for (let round = 0; round < rounds; round++) {
+    for (let number = 0; number < workers; number++) {
+      const worker = `w${number}`;
+      bench.now += 4;
+      report(bench, worker, 1 + round, false);
+      complete(bench, worker);
+      report(bench, worker, 0, true);
+      for (let device = 0; device < devicesPerWorker; device++) bench.do({ type: "place" });
+      if (number % 25 === 0) bench.do({ type: "expire" });
+    }
+  }
+}
+
+function heapBytes(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+function replay(events: readonly FarmEvent[]): State {
+  const state = emptyState();
+  for (const [index, event] of events.entries()) apply(state, event, index + 1);
+  return state;
+}
+
+function seconds(work: () => void): number {
+  const begin = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(begin);
+  return (user + system) / 1e6;
+}
+
+const bench = new Bench(true);
+const emptyBytes = heapBytes();
+for (let number = 0; number < batches; number++) submit(bench, number);
+const queuedBytes = heapBytes() - emptyBytes;
+for (let number = 0; number < workers; number++) join(bench, `w${number}`);
+for (let turn = 0; turn < 2 * ((workers * devicesPerWorker) / 500); turn++)
+  bench.do({ type: "place" });
+const [commandsBefore, eventsBefore] = [bench.commands, bench.events.length];
+const decideSeconds = seconds(() => run(bench));
+const commands = bench.commands - commandsBefore;
+const events = bench.events.length - eventsBefore;
+let replayed = emptyState();
+const replaySeconds = seconds(() => {
+  replayed = replay(bench.events);
+});
+const published = [...replayed.batches.values()].reduce(
+  (sum, batch) => sum + batch.clipsPublished,
+  0,
+);
+let text = "";
+const encodeSeconds = seconds(() => {
+  text = encodeState(replayed);
+});
+const decodeSeconds = seconds(() => {
+  decodeState(text);
+});
+const before = heapBytes();
+const copy = decodeState(text);
+const publishedBytes = heapBytes() - before;
+console.log(
+  JSON.stringify(
+    {
+      ...{ devices: workers * devicesPerWorker, clips: batches * clipsPerBatch, tenants },
+      decisions: commands,
+      decisionsPerSecond: Math.round(commands / decideSeconds),
+      eventsPerSecond: Math.round(events / decideSeconds),
+      replayEventsPerSecond: Math.round(bench.events.length / replaySeconds),
+      bytesPer100000Queued: Math.round((queuedBytes / (batches * clipsPerBatch)) * 100_000),
+      publishedClips: published,
+      bytesPer100000Published: Math.round((publishedBytes / published) * 100_000),
+      snapshotBytes: text.length,
+      ...{ encodeSeconds, decodeSeconds },
+      leases: copy.leases.size,
+    },
+    null,
+    2,
+  ),
+);
