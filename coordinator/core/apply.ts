@@ -239,9 +239,11 @@ function fail(state: State, event: AttemptFailed): void {
   waitAgain(state, batch, clip, event.retryAt);
   clip.backingOff = true;
   batch.lastFailure = failure;
+  const kind = classOf(failure.code);
+  if (kind === "input") return; // no worker is to blame for what it was given
   const failures = batch.failuresByWorker.get(lease.worker) ?? 0;
   batch.failuresByWorker.set(lease.worker, failures + 1);
-  if (classOf(failure.code) === "crash") troubleOf(state, lease).failuresInRow += 1;
+  if (kind === "crash") troubleOf(state, lease).failuresInRow += 1;
 }
 
 function waitAgain(state: State, batch: Batch, clip: Clip, retryAt: number): void {

@@ -200,6 +200,19 @@ test("invalid input is never tried again", () => {
   assert.deepEqual(types(events), ["AttemptFailed", "ClipFailed"]);
 });
 
+test("input that is no worker's fault keeps no worker from the rest of the batch", () => {
+  const farm = new TestFarm();
+  farm.submit("b1", { clips: 6 });
+  farm.join("w1");
+  farm.place();
+  for (let i = 0; i < 4; i++) {
+    farm.fail("w1", farm.lease("w1"), "INVALID_ARGUMENT");
+    farm.ask("w1");
+    farm.place();
+  }
+  assert.equal(farm.lease("w1").clip, 4, "it goes on after more failures than bar a worker");
+});
+
 test("interruptions are no failures, and a clip survives many of them", () => {
   const farm = leased();
   for (let i = 0; i < 10; i++) {
