@@ -8,8 +8,11 @@ import { encodeState } from "./core/snapshot.js";
 import { type OpeningOptions, openState } from "./opening.js";
 import type { EventLog, Life } from "./ports.js";
 
-/** A standby that is behind by less goes on with the log, and need not begin with a snapshot. */
-const turnsKept = 1_000;
+/**
+ * A standby that is behind by less goes on with the log, and need not begin with a snapshot; never
+ * more than a snapshot's worth of turns.
+ */
+const turnsKeptMax = 1_000;
 
 /** How often the log is asked for its bytes, in turns. */
 const extentTurns = 500;
@@ -54,7 +57,7 @@ export function keepSnapshots(duty: SnapshotDuty): { stop(): Promise<void> } {
     try {
       if (!(await isDue())) return;
       taken = await take(stopping.signal);
-      await eventLog.cut(taken - turnsKept);
+      await eventLog.cut(taken - Math.min(turnsKeptMax, limits.turns));
       const { turns, bytes } = await eventLog.extent();
       bytesTaken = bytes;
       log.info({ sequence: taken, turns, bytes }, "a snapshot is stored, the log is cut behind it");

@@ -20,7 +20,10 @@ const clips = 500;
 const prompts = Array.from({ length: clips }, (_, index) => `clip ${index}`);
 
 test("kill -9 of the leader with 200 clips in flight loses no clip and publishes none twice", async (t) => {
-  const pool = await FailoverPool.start(t, { coordinators: 3 });
+  const pool = await FailoverPool.start(t, {
+    coordinators: 3,
+    flags: ["--lease-seconds", "6"],
+  });
   const first = await pool.leader();
   const others = pool.coordinators.filter((coordinator) => coordinator !== first);
   const [standby] = others;
@@ -37,7 +40,7 @@ test("kill -9 of the leader with 200 clips in flight loses no clip and publishes
   await eventually(() => crew.held === 200 || undefined);
 
   const killedMs = performance.now();
-  crew.agents[0]?.stayAway(12_000); // its clips are rendered twice
+  crew.agents[0]?.stayAway(14_000); // beyond its leases: its clips are rendered twice
   await first.kill();
   const repeated = await eventually(() => standby.submit(prompts, submission).catch(ifAway));
   assert.equal(repeated.id, batch.id, "a repeated submission is the same batch");
@@ -59,7 +62,7 @@ test("kill -9 of the leader with 200 clips in flight loses no clip and publishes
   const counted = await eventually(async () => {
     const count = await supersededBy(next);
     return count >= twice ? count : undefined;
-  });
+  }, 20_000);
   t.diagnostic(`${twice} clips were rendered twice to the end, ${counted} are counted`);
   assert.ok(twice > 0);
   assert.equal(counted, twice);

@@ -43,7 +43,8 @@ export class CoordinatorProcess {
     data: string,
     flags: readonly string[] = [],
   ): Promise<CoordinatorProcess> {
-    const child = forkCoordinator(t, ["--data", data, "--lease-seconds", "3", ...flags]);
+    const lease = flags.includes("--lease-seconds") ? [] : ["--lease-seconds", "3"];
+    const child = forkCoordinator(t, ["--data", data, ...lease, ...flags]);
     const message = await new Promise((resolve) => {
       child.once("message", resolve);
       child.once("exit", (code) => resolve({ type: "failed", code: `exit ${code}`, message: "" }));

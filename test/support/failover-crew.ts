@@ -18,7 +18,7 @@ const progressMs = 200;
 const redialMs = 100;
 
 /** A coordinator that does not answer pings for this long is left. */
-const silenceMsMax = 2_000;
+const silenceMsMax = 5_000;
 
 export interface CrewOptions {
   readonly addresses: readonly string[];
@@ -205,7 +205,7 @@ export class CrewAgent {
   }
 
   #say(message: NonNullable<ConnectRequest["message"]>): void {
-    if (this.#welcomed) this.#call?.write({ message });
+    this.#call?.write({ message }); // behind the Hello, also before the Welcome
   }
 }
 

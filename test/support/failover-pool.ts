@@ -7,6 +7,7 @@ import type { FarmEvent } from "../../coordinator/core/events.js";
 import { connectNats } from "../../coordinator/nats/connection.js";
 import { openEventLog } from "../../coordinator/nats/event-log.js";
 import { startNatsServer } from "../../coordinator/nats/server.js";
+import type { EventLog } from "../../coordinator/ports.js";
 import type { Batch, WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
 import { CoordinatorProcess, eventually, temporaryFolder } from "./coordinator-process.js";
 import { Crew, type CrewOptions } from "./failover-crew.js";
@@ -67,14 +68,24 @@ export class FailoverPool {
     }, msMax);
   }
 
-  /** Every event of the log. */
-  async events(): Promise<readonly FarmEvent[]> {
-    const connection = await connectNats(this.#natsUrl, silentLog);
-    try {
+  /** Every event of the log. Throws IO once it was cut. */
+  events(): Promise<readonly FarmEvent[]> {
+    return this.#withLog(async (eventLog) => {
       const events: FarmEvent[] = [];
-      const eventLog = await openEventLog(connection, "default");
       await eventLog.replay(0, (turn) => events.push(...turn));
       return events;
+    });
+  }
+
+  /** How many messages the log holds now. */
+  turns(): Promise<number> {
+    return this.#withLog(async (eventLog) => (await eventLog.extent()).turns);
+  }
+
+  async #withLog<T>(use: (eventLog: EventLog) => Promise<T>): Promise<T> {
+    const connection = await connectNats(this.#natsUrl, silentLog);
+    try {
+      return await use(await openEventLog(connection, "default"));
     } finally {
       await connection.close();
     }
