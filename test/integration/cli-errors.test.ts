@@ -117,11 +117,24 @@ test("a port in use is told", async () => {
   assert.ok(typeof address === "object" && address !== null);
   const listen = `127.0.0.1:${address.port}`;
   try {
-    await refused(["up", "--model", model, "--listen", listen], "FAILED_PRECONDITION", /in use/);
+    const data = sandbox.path("never-used");
+    const up = ["up", "--model", model, "--data", data];
+    await refused([...up, "--listen", listen], "FAILED_PRECONDITION", /in use/);
+    await refused([...up, "--http", listen], "FAILED_PRECONDITION", /in use/);
+    assert.equal(existsSync(data), false, "a farm that never ran leaves no folder");
   } finally {
     server.close();
   }
   await sandbox.allGone(2_000);
+});
+
+test("the farm's own programs tell their errors like all commands", async () => {
+  const data = ["--data", sandbox.path("alone")];
+  await refused(["coordinator", ...data, "--lissten", "x"], "INVALID_ARGUMENT", /--listen\?/);
+  const nobody = ["--listen", "0.0.0.0:0", "--nats", "nats://127.0.0.1:1"];
+  await refused(["coordinator", ...data, ...nobody], "INVALID_ARGUMENT", /give --advertise/);
+  await refused(["coordinator", ...data, "--rules", "/no"], "INVALID_ARGUMENT", /--rules \/no: /);
+  await refused(["worker", "--coordinatr", "x"], "INVALID_ARGUMENT", /--coordinator\?/);
 });
 
 test("help fits a screen, and every command has examples or passes its own help on", async () => {
