@@ -3,7 +3,6 @@
 
 import { apply } from "../../coordinator/core/apply.js";
 import type { Command, Decision, Submission } from "../../coordinator/core/commands.js";
-import { defaultRules, type Rules } from "../../coordinator/core/decide.js";
 import type {
   AttemptRef,
   FarmEvent,
@@ -14,6 +13,8 @@ import type {
 } from "../../coordinator/core/events.js";
 import { type Farm, handle, openFarm } from "../../coordinator/core/farm.js";
 import type { DeviceInfo, WorkerHello } from "../../coordinator/core/liveness.js";
+import { defaultRules, type Rules } from "../../coordinator/core/rules.js";
+import { decodeState, encodeState } from "../../coordinator/core/snapshot.js";
 import { emptyState, type Lease, type State } from "../../coordinator/core/state.js";
 
 export const testSpec: RenderSpec = {
@@ -154,14 +155,34 @@ export class TestFarm {
     return decision;
   }
 
-  /** The agent reports what it holds (`step` steps done) and that all its devices want work. */
-  ask(worker: string, step = 0): Decision {
-    const attempts = this.leasesOf(worker).map(({ batch, clip, attempt }) => ({
-      ...{ batch, clip, attempt, step, steps: 30 },
-      ...{ stage: "denoise", totals: null },
-    }));
+  /**
+   * The agent reports what it holds (`step` steps done, "" = not begun) and that all its devices want
+   * work.
+   */
+  ask(worker: string, step = 0, stage = "denoise"): Decision {
     const idleDevices = [...(this.farm.live.workers.get(worker)?.devices.keys() ?? [])];
-    return this.do({ type: "progress", worker, attempts, idleDevices, draining: false });
+    return this.report(worker, { step, stage, idleDevices });
+  }
+
+  /** The agent reports what it holds; no device wants anything unless it is named. */
+  report(
+    worker: string,
+    {
+      step = 0,
+      stage = "denoise",
+      idleDevices = [],
+      draining = false,
+    }: {
+      readonly step?: number;
+      readonly stage?: string;
+      readonly idleDevices?: readonly string[];
+      readonly draining?: boolean;
+    } = {},
+  ): Decision {
+    const attempts = this.leasesOf(worker).map(({ batch, clip, attempt }) => ({
+      ...{ batch, clip, attempt, step, steps: 30, stage, totals: null },
+    }));
+    return this.do({ type: "progress", worker, attempts, idleDevices, draining });
   }
 
   place(): Decision {
@@ -177,6 +198,13 @@ export class TestFarm {
     const key = `clips/${ref.batch}.${ref.clip}/${ref.attempt}/clip.mp4`;
     const artifacts = [{ key, sha256: "ab", sizeBytes: 1 }];
     return this.do({ type: "completed", worker, ref, artifacts, totals: noTotals });
+  }
+
+  checkpoint(worker: string, ref: AttemptRef, step: number): Decision {
+    const key = `checkpoints/${ref.batch}.${ref.clip}/${ref.attempt}-${step}.safetensors`;
+    const artifact = { key, sha256: "cd", sizeBytes: 1 };
+    const checkpoint = { step, artifact, totals: noTotals };
+    return this.do({ type: "checkpoint", worker, ref, checkpoint });
   }
 
   fail(worker: string, ref: AttemptRef, code = "ENGINE_CRASH"): Decision {
@@ -195,9 +223,11 @@ export class TestFarm {
     return lease;
   }
 
-  /** As a new leader after a crash: only the events are left. */
-  restart(): void {
-    this.farm = openFarm(replayed(this.turns), this.#rules, this.now);
+  /** As a new leader after a crash: only the events are left, or a snapshot of them. */
+  restart(from: "events" | "snapshot" = "events"): void {
+    const state = replayed(this.turns);
+    const opened = from === "events" ? state : decodeState(encodeState(state));
+    this.farm = openFarm(opened, this.#rules, this.now);
   }
 }
 
