@@ -21,6 +21,8 @@ const suites = {
   // One file after another: each starts processes that want the cores for themselves.
   integration: (env) =>
     runNodeTests("integration", compiledTests(["test/integration"]), { concurrency: 1, env }),
+  // Farms that are struck mostly wait for what comes back, so two at a time.
+  chaos: (env) => runNodeTests("chaos", compiledTests(["test/chaos"]), { concurrency: 2, env }),
   sanitizers: async () => {
     await buildNative("build/sanitize", ["-DTOCAFARM_SANITIZE=ON"]);
     return runNativeTests("build/sanitize");

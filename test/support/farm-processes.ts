@@ -2,7 +2,7 @@
 // dist/worker/main.js on the native engine and the demo model, in a sandbox that also has the
 // command line. Its coordinator serves the sandbox's data folder, so commands find it.
 import { type ChildProcess, fork } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { TestContext } from "node:test";
 import { FarmClient } from "../../cli/farm-client.js";
@@ -21,14 +21,20 @@ export class FarmProcess {
   #grpc = "";
   #http = "";
 
-  /** Starts a compiled main below dist/; it is gone when the sandbox is disposed of. */
-  constructor(main: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  /**
+   * Starts a compiled main below dist/; it is gone when the sandbox is disposed of. Its log goes to
+   * the file, if there is one.
+   */
+  constructor(main: string, args: readonly string[], env: NodeJS.ProcessEnv, logFile?: string) {
     const program = path.join(packageRoot(), "dist", main);
-    this.#child = fork(program, [...args, "--log-level", "silent"], {
+    const stderr = logFile === undefined ? "inherit" : openSync(logFile, "a");
+    const level = logFile === undefined ? "silent" : "info";
+    this.#child = fork(program, [...args, "--log-level", level], {
       env,
       execArgv: [],
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", stderr, "ipc"],
     });
+    if (typeof stderr === "number") closeSync(stderr);
     this.ended = new Promise((resolve) => {
       this.#child.once("exit", (status, signal) => resolve(signal ?? status ?? 0));
     });
