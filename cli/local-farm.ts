@@ -20,6 +20,8 @@ export interface LocalFarmOptions {
   readonly dtype?: string;
   readonly listen?: string;
   readonly http?: string;
+  /** File of the coordinator's rules. */
+  readonly rules?: string;
   readonly logLevel: string;
   readonly showLog: boolean;
 }
@@ -86,11 +88,12 @@ export class LocalFarm {
   }
 
   #startCoordinator(signal: AbortSignal): Promise<ServingAddresses> {
-    const { data, listen, http, logLevel, showLog } = this.#options;
+    const { data, listen, http, rules, logLevel, showLog } = this.#options;
     const args = [
       ...["--data", data, "--log-level", logLevel],
       ...(listen === undefined ? [] : ["--listen", listen]),
       ...(http === undefined ? [] : ["--http", http]),
+      ...(rules === undefined ? [] : ["--rules", rules]),
     ];
     return this.#fork(
       { name: "the coordinator", main: "coordinator/main.js", args, showLog },

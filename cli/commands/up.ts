@@ -17,6 +17,7 @@ interface UpOptions {
   readonly dtype?: string;
   readonly listen?: string;
   readonly http?: string;
+  readonly rules?: string;
   readonly data?: string;
   readonly logLevel: string;
 }
@@ -43,6 +44,7 @@ export function addUp(program: Command): void {
     )
     .option("--listen <host:port>", "the coordinator's gRPC address [127.0.0.1, any port]")
     .option("--http <host:port>", "the coordinator's HTTP address [127.0.0.1, any port]")
+    .option("--rules <file>", "JSON: what each tenant may have, retries, preemption")
     .option("--data <dir>", "log and artifacts [TOCAFARM_DATA, or ~/.local/share/tocafarm]")
     .addOption(
       new Option("--log-level <level>", "of all processes, on stderr")
@@ -54,7 +56,7 @@ export function addUp(program: Command): void {
 }
 
 async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
-  const { model, device, workers, threads, dtype, listen, http, logLevel } = options;
+  const { model, device, workers, threads, dtype, listen, http, rules, logLevel } = options;
   const data = options.data ?? defaultDataFolder(process.env);
   const folder = await prepareFolder(data);
   const farm = new LocalFarm({
@@ -66,6 +68,7 @@ async function up(options: UpOptions, signal: AbortSignal): Promise<void> {
     ...(dtype === undefined ? {} : { dtype }),
     ...(listen === undefined ? {} : { listen }),
     ...(http === undefined ? {} : { http }),
+    ...(rules === undefined ? {} : { rules }),
     logLevel,
     showLog: true,
   });
