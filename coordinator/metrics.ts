@@ -18,9 +18,21 @@ const deviceStates = ["starting", "idle", "busy", "failed", "quarantined", "drai
 const lostReasons = ["silent", "not_held", "handed_back", "cut", "revoked"] as const;
 
 const coordinatorMetrics = {
-  tocafarm_leader: {
+  tocafarm_coordinator_leader: {
     type: "gauge",
     help: "Whether this coordinator leads its pool: 1 or 0",
+    labels: [],
+    zeros: [{}],
+  },
+  tocafarm_coordinator_term: {
+    type: "gauge",
+    help: "Reigns of the pool, as far as this coordinator has read the log",
+    labels: [],
+    zeros: [{}],
+  },
+  tocafarm_coordinator_sequence: {
+    type: "gauge",
+    help: "Place in the log that reads see here; the leader's tells how far a standby is behind",
     labels: [],
     zeros: [{}],
   },
@@ -101,6 +113,8 @@ export function createMeter(replica: ReplicaPort): Meter {
     count: (farm) => countReign(metrics, farm),
     scrape: async () => {
       const { life } = replica;
+      metrics.set("tocafarm_coordinator_term", {}, life?.term ?? 0);
+      metrics.set("tocafarm_coordinator_sequence", {}, life?.sequence ?? 0);
       if (life?.leads) await life.query((now) => readGauges(metrics, now, life.now()));
       else zeroGauges(metrics);
       return metrics.scrape();
@@ -156,7 +170,8 @@ function countEvent(metrics: CoordinatorMetrics, event: FarmEvent): void {
 }
 
 function countEffect(metrics: CoordinatorMetrics, effect: Effect): void {
-  if (effect.type === "superseded") {
+  // Not what an agent tells again after a reconnect of an attempt that was published.
+  if (effect.type === "superseded" && effect.discard) {
     const { type: outcome, report: reason } = effect;
     metrics.count("tocafarm_attempts_total", { outcome, reason });
   }
@@ -203,7 +218,7 @@ function zeroGauges(metrics: CoordinatorMetrics): void {
 }
 
 function setGauges(metrics: CoordinatorMetrics, gauges: Gauges): void {
-  metrics.set("tocafarm_leader", {}, gauges.leader);
+  metrics.set("tocafarm_coordinator_leader", {}, gauges.leader);
   metrics.set("tocafarm_backlog_device_seconds", {}, gauges.backlogSeconds);
   for (const state of queueStates) {
     metrics.set("tocafarm_queue_segments", { state }, gauges.queue[state]);

@@ -86,7 +86,8 @@ async function fromSnapshot(
     throw new FarmError("IO", message);
   } catch (thrown) {
     const error = asFarmError(thrown);
-    if (error.code === "UNAVAILABLE") throw error;
+    // A newer program's snapshot is for a newer program, and nothing is wrong with it.
+    if (error.code === "UNAVAILABLE" || error.code === "FAILED_PRECONDITION") throw error;
     log.warn({ err: error }, "the newest snapshot is unusable; the whole log is read");
     return { state: emptyState(), unusable: error };
   }

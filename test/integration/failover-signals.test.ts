@@ -75,14 +75,3 @@ test("a leader that was stopped by SIGSTOP answers nothing from its past, and st
   const again = await first.submit(["three"]);
   assert.equal((await first.get(again.id)).batch?.id, again.id, "what it handed on can be read");
 });
-
-test("an agent that dials a standby is told the leader", async (t) => {
-  const pool = await FailoverPool.start(t, { coordinators: 2 });
-  const leader = await pool.leader();
-  const [standby] = pool.coordinators.filter((coordinator) => coordinator !== leader);
-  assert.ok(standby);
-  const agent = new TestAgent(standby.grpc, "w1");
-  t.after(() => agent.close());
-  assert.equal(await eventually(() => agent.redirect), leader.grpc);
-  assert.equal(agent.welcomed, false);
-});

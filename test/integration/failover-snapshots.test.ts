@@ -23,7 +23,7 @@ test("a coordinator that begins with a snapshot knows everything, and leads with
     ids.push((await first.submit(["one"], { idempotencyKey: `key ${i}` })).id);
   }
   await eventually(async () => ((await pool.turns()) < submissions ? true : undefined), 20_000);
-  await assert.rejects(pool.events(), { code: "IO", message: /are cut/ });
+  await assert.rejects(pool.events(), { code: "IO" });
 
   const second = await pool.add();
   assert.deepEqual(await listed(second), await listed(first));
