@@ -78,7 +78,7 @@ test("a log that cannot be written to refuses submissions, and loses none", asyn
   // The last page of a file takes a few events more.
   const accepted: Submitted[] = [];
   const refused = async () => {
-    const answer = await farm.submit(brief).catch((thrown: unknown) => thrown);
+    const answer = await farm.submitOnce(brief).catch((thrown: unknown) => thrown);
     if (!(answer instanceof Error)) accepted.push(answer as Submitted);
     else assert.equal(asFarmError(answer).code, "UNAVAILABLE");
     return answer instanceof Error;

@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { TestContext } from "node:test";
 import { FarmClient } from "../../cli/farm-client.js";
+import { asFarmError } from "../../common/errors.js";
 import { packageRoot } from "../../common/paths.js";
 import { type Clip, SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
@@ -164,8 +165,19 @@ export class ChaosFarm {
     return found;
   }
 
-  /** Sends a batch of two clips; resolves when it was accepted. */
+  /** Sends a batch of two clips, again and again under the same key until it is accepted. */
   async submit(changes: Changes, key: string = randomUUID()): Promise<Submitted> {
+    for (;;) {
+      try {
+        return await this.submitOnce(changes, key);
+      } catch (thrown) {
+        if (asFarmError(thrown).code !== "UNAVAILABLE") throw thrown;
+      }
+    }
+  }
+
+  /** Throws UNAVAILABLE when nobody who leads is found for a while. */
+  async submitOnce(changes: Changes, key: string = randomUUID()): Promise<Submitted> {
     const expected = await this.#expected(changes);
     return { expected, batch: await this.#submit(changes, key) };
   }
