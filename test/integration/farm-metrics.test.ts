@@ -69,14 +69,31 @@ test("the worker's series are all there with zero before the first clip", () => 
 test("the coordinator's series are all there with zero before the first batch", () => {
   const zero = startsAtZero.coordinator;
   assert.ok(zero);
-  for (const state of ["queued", "retry_wait", "leased", "running"]) {
+  for (const state of ["queued", "retry_wait", "leased", "running", "awaiting_approval"]) {
     assert.equal(zero.one("tocafarm_queue_segments", { state }), 0);
   }
   assert.equal(zero.one("tocafarm_backlog_device_seconds"), 0);
-  for (const state of ["starting", "idle", "busy", "failed"]) {
+  for (const state of ["starting", "idle", "busy", "failed", "quarantined", "draining"]) {
     assert.equal(zero.one("tocafarm_devices", { state }), 0);
   }
-  assert.equal(zero.one("tocafarm_attempts_total", { outcome: "published" }), 0);
+  for (const reason of ["none", "preview", "segment"]) {
+    assert.equal(zero.one("tocafarm_attempts_total", { outcome: "published", reason }), 0);
+  }
+  for (const reason of ["silent", "not_held", "handed_back", "cut", "revoked"]) {
+    assert.equal(zero.one("tocafarm_attempts_total", { outcome: "lost", reason }), 0);
+  }
+  for (const reason of ["preempted", "paused", "drained"]) {
+    assert.equal(zero.one("tocafarm_cuts_total", { reason }), 0);
+  }
+  for (const outcome of ["begun", "canary", "operator"]) {
+    assert.equal(zero.one("tocafarm_quarantines_total", { outcome }), 0);
+  }
+  for (const outcome of ["saved", "lost"]) {
+    assert.equal(zero.one("tocafarm_resume_steps_total", { outcome }), 0);
+  }
+  assert.equal(zero.one("tocafarm_attempts_resumed_total"), 0);
+  assert.equal(zero.one("tocafarm_checkpoints_total"), 0);
+  assert.equal(zero.one("tocafarm_coordinator_leader"), 1);
   for (const reason of Object.keys(errorCodes)) {
     assert.equal(zero.one("tocafarm_attempts_total", { outcome: "failed", reason }), 0);
   }
@@ -148,7 +165,8 @@ for (const policy of ["none", "toca"]) {
 
 test("the coordinator counts what was published and what is idle", async () => {
   const scrape = await coordinator.metrics();
-  assert.equal(scrape.one("tocafarm_attempts_total", { outcome: "published" }), 2);
+  const published = { outcome: "published", reason: "none" };
+  assert.equal(scrape.one("tocafarm_attempts_total", published), 2);
   assert.equal(scrape.one("tocafarm_devices", { state: "idle" }), 1);
   assert.equal(scrape.sum("tocafarm_queue_segments"), 0);
   assert.equal(scrape.one("tocafarm_backlog_device_seconds"), 0);
