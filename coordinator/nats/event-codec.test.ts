@@ -25,7 +25,10 @@ test("the first version's form stays readable", () => {
 
 test("a log of a newer program is refused, and so is what is no turn", () => {
   const newer = Buffer.from(JSON.stringify({ version: currentVersion + 1, events: [] }));
-  assert.throws(() => decodeTurn(newer), { code: "FAILED_PRECONDITION", message: /newer program/ });
+  assert.throws(() => decodeTurn(newer), {
+    code: "FAILED_PRECONDITION",
+    message: /newer program/,
+  });
   for (const text of ["", "{}", '{"version":0,"events":[]}', '{"version":1}']) {
     assert.throws(() => decodeTurn(Buffer.from(text)), { code: "IO" }, text);
   }

@@ -11,9 +11,16 @@ export const currentVersion = 2;
 /** A NATS message is at most 1 MiB with its headers. */
 export const turnBytesMax = 1_000_000;
 
+/** A message of the log: a turn, or the word where a log goes on whose stream ends here. */
+export type LogMessage =
+  | { readonly type: "turn"; readonly events: readonly FarmEvent[] }
+  | { readonly type: "continuation"; readonly first: number };
+
 interface Envelope {
   readonly version: number;
-  readonly events: readonly unknown[];
+  readonly events?: readonly unknown[];
+  /** Sequence of the next turn. */
+  readonly continuesAt?: number;
 }
 
 /** An event of any version: plain data with a type. */
@@ -44,12 +51,17 @@ export function encodeTurn(events: readonly FarmEvent[]): Uint8Array {
   return bytes;
 }
 
+/** The last message of a stream, behind which the log goes on with turn `first` in another one. */
+export function encodeContinuation(first: number): Uint8Array {
+  return Buffer.from(JSON.stringify({ version: currentVersion, continuesAt: first }));
+}
+
 /**
- * The events of a log message, in the present form. Throws FAILED_PRECONDITION for a newer version,
- * IO for what is no turn.
+ * A message of the log in the present form. Throws FAILED_PRECONDITION for a newer version, IO for
+ * what is no message of a log.
  */
-export function decodeTurn(bytes: Uint8Array): readonly FarmEvent[] {
-  const { version, events } = parse(bytes);
+export function decodeMessage(bytes: Uint8Array): LogMessage {
+  const { version, events, continuesAt } = parse(bytes);
   if (version > currentVersion) {
     throw new FarmError(
       "FAILED_PRECONDITION",
@@ -57,12 +69,26 @@ export function decodeTurn(bytes: Uint8Array): readonly FarmEvent[] {
         "start a newer program on it",
     );
   }
+  if (events) return { type: "turn", events: raised(events, version) };
+  if (continuesAt) return { type: "continuation", first: continuesAt };
+  throw new FarmError("IO", "a message of the log is no turn of events");
+}
+
+/** The events of a turn. Throws as decodeMessage does, and IO for what is no turn. */
+export function decodeTurn(bytes: Uint8Array): readonly FarmEvent[] {
+  const message = decodeMessage(bytes);
+  if (message.type === "turn") return message.events;
+  throw new FarmError("IO", "a message of the log is no turn of events");
+}
+
+/** Events in the present form. Only leaders write the log, and each wrote what its version knew. */
+function raised(events: readonly unknown[], version: number): readonly FarmEvent[] {
   const needed = upcasts.slice(version - 1);
-  // Only leaders write the log, and each wrote events of its version.
   if (needed.length === 0) return events as readonly FarmEvent[];
-  return events.map((event) =>
+  const forms: readonly unknown[] = events.map((event) =>
     needed.reduce((form, upcast) => upcast(form), event as Form),
-  ) as unknown as readonly FarmEvent[];
+  );
+  return forms as readonly FarmEvent[];
 }
 
 function parse(bytes: Uint8Array): Envelope {
@@ -77,13 +103,13 @@ function parse(bytes: Uint8Array): Envelope {
 }
 
 function isEnvelope(value: unknown): value is Envelope {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "version" in value &&
-    Number.isInteger(value.version) &&
-    Number(value.version) >= 1 &&
-    "events" in value &&
-    Array.isArray(value.events)
-  );
+  if (typeof value !== "object" || value === null) return false;
+  const { version, events, continuesAt } = value as Form;
+  const isTurn = Array.isArray(events) && continuesAt === undefined;
+  const isContinuation = events === undefined && isSequence(continuesAt);
+  return isSequence(version) && (isTurn || isContinuation);
+}
+
+function isSequence(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1;
 }

@@ -1,14 +1,15 @@
-// Snapshots of a pool's state in a JetStream stream of their own: chunks, and behind them one
-// message that tells how many they are and what they add up to. Each snapshot has subjects of its
-// own, so that two writers at once (a leader that was overtaken goes on for a moment) cannot mix
-// their chunks; and since a snapshot is the fold of one log up to one sequence, both are right.
+// Snapshots of a pool's state, each in a JetStream stream of its own: chunks, and behind them one
+// message that says how many they are and what they add up to. So two writers at once (a leader
+// that was overtaken goes on for a moment) cannot mix their chunks; and since a snapshot is the
+// fold of one log up to one sequence, both are right. Streams are deleted as a whole, never purged:
+// log-parts.ts says why.
 
 import { createHash, randomUUID } from "node:crypto";
-import type { JetStreamClient, JetStreamManager, NatsConnection } from "nats";
+import type { JetStreamManager, NatsConnection } from "nats";
 import { FarmError } from "../../common/errors.js";
 import { type Log, silentLog } from "../../common/log.js";
 import type { SnapshotStore } from "../ports.js";
-import { answered, isMessageNotFound } from "./answers.js";
+import { answered, isMessageNotFound, isStreamNotFound } from "./answers.js";
 import { deliver } from "./delivery.js";
 import { openStream, type StoreOptions } from "./streams.js";
 
@@ -30,24 +31,19 @@ interface Seal {
   readonly sha256: string;
 }
 
-/** A snapshot by the subjects of its messages. */
+/** The stream of one snapshot. */
 interface Place {
   readonly sequence: number;
-  /** Made for this snapshot. */
-  readonly id: string;
-}
-
-interface Stored extends Place {
-  readonly chunks: number;
-  readonly sealed: boolean;
+  readonly stream: string;
+  readonly subject: string;
 }
 
 interface Store {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
-  readonly client: JetStreamClient;
-  readonly name: string;
-  readonly prefix: string;
+  readonly pool: string;
+  readonly replicas: number;
+  readonly log: Log;
 }
 
 /** Opens the pool's snapshots. Throws UNAVAILABLE when JetStream does not answer. */
@@ -56,32 +52,29 @@ export async function openSnapshots(
   pool: string,
   { replicas = 1, log = silentLog }: StoreOptions = {},
 ): Promise<SnapshotStore> {
-  const name = `TOCAFARM_${pool}_snapshots`;
-  const prefix = `tocafarm.${pool}.snapshots`;
   const manager = await answered(connection.jetstreamManager());
-  await answered(openStream(manager, { name, subjects: [`${prefix}.>`], replicas }));
-  const client = connection.jetstream({ timeout: publishMsMax });
-  const store = { connection, manager, client, name, prefix };
+  const store = { connection, manager, pool, replicas, log };
   return {
-    newest: () => answered(newest(store, log)),
+    newest: () => answered(newest(store)),
     save: (sequence, text) => answered(save(store, sequence, Buffer.from(text, "utf8"))),
   };
 }
 
-async function newest(store: Store, log: Log): ReturnType<SnapshotStore["newest"]> {
-  const sealed = (await list(store)).filter((stored) => stored.sealed);
-  for (const stored of sealed.sort((a, b) => b.sequence - a.sequence)) {
-    const bytes = await read(store, stored, stored.chunks);
-    if (bytes !== null) return { sequence: stored.sequence, text: bytes.toString("utf8") };
-    log.error({ sequence: stored.sequence }, "a damaged snapshot is passed over");
+async function newest(store: Store): ReturnType<SnapshotStore["newest"]> {
+  const places = await list(store);
+  for (const place of places.sort((a, b) => b.sequence - a.sequence)) {
+    const bytes = await read(store, place);
+    if (bytes !== null) return { sequence: place.sequence, text: bytes.toString("utf8") };
+    const { stream } = place;
+    store.log.warn({ stream }, "a snapshot that is unfinished or damaged is passed over");
   }
   return null;
 }
 
 async function save(store: Store, sequence: number, bytes: Buffer): Promise<void> {
-  const place = { sequence, id: randomUUID() };
-  const chunks = await write(store, place, bytes);
-  const stored = await read(store, place, chunks);
+  const place = placeOf(store.pool, sequence, randomUUID().slice(0, 8));
+  await write(store, place, bytes);
+  const stored = await read(store, place);
   if (!stored?.equals(bytes)) {
     throw new FarmError(
       "IO",
@@ -90,37 +83,42 @@ async function save(store: Store, sequence: number, bytes: Buffer): Promise<void
     );
   }
   for (const other of await list(store)) {
-    if (other.sequence < sequence) {
-      await store.manager.streams.purge(store.name, { filter: `${subjectOf(store, other)}.*` });
-    }
+    if (other.sequence < sequence) await remove(store, other);
   }
 }
 
-/** Writes chunks and seal; resolves to the number of chunks. */
-async function write(store: Store, place: Place, bytes: Buffer): Promise<number> {
-  const subject = subjectOf(store, place);
+/** Another coordinator may have removed it already. */
+async function remove({ manager }: Store, { stream }: Place): Promise<void> {
+  try {
+    await manager.streams.delete(stream);
+  } catch (error) {
+    if (!isStreamNotFound(error)) throw error;
+  }
+}
+
+/** Writes chunks and seal. */
+async function write(store: Store, { stream, subject }: Place, bytes: Buffer): Promise<void> {
+  const { connection, manager, replicas } = store;
+  await openStream(manager, { name: stream, subjects: [subject], replicas });
+  const client = connection.jetstream({ timeout: publishMsMax });
   const chunks = Math.ceil(bytes.length / chunkBytesMax);
   for (let first = 0; first < chunks; first += chunksInFlightMax) {
     const count = Math.min(chunksInFlightMax, chunks - first);
     const publishing = Array.from({ length: count }, (_, index) => {
       const start = (first + index) * chunkBytesMax;
-      const chunk = bytes.subarray(start, start + chunkBytesMax);
-      return store.client.publish(`${subject}.chunk`, chunk);
+      return client.publish(subject, bytes.subarray(start, start + chunkBytesMax));
     });
     await Promise.all(publishing);
   }
   const seal: Seal = { version: 1, chunks, sha256: sha256Of(bytes) };
-  await store.client.publish(`${subject}.seal`, JSON.stringify(seal));
-  return chunks;
+  await client.publish(subject, JSON.stringify(seal));
 }
 
 /** The snapshot's bytes; null when they are not whole. Throws UNAVAILABLE. */
-async function read(store: Store, place: Place, chunksStored: number): Promise<Buffer | null> {
-  const subject = subjectOf(store, place);
-  const seal = await readSeal(store, `${subject}.seal`);
-  if (seal === null || seal.chunks !== chunksStored) return null;
-  for (let tries = 0; tries < readTriesMax; tries++) {
-    const chunks = seal.chunks > 0 ? await readChunks(store, `${subject}.chunk`, seal.chunks) : [];
+async function read(store: Store, place: Place): Promise<Buffer | null> {
+  const seal = await readSeal(store, place);
+  for (let tries = 0; seal !== null && tries < readTriesMax; tries++) {
+    const chunks = seal.chunks > 0 ? await readChunks(store, place, seal.chunks) : [];
     if (chunks === null) continue;
     const bytes = Buffer.concat(chunks);
     return sha256Of(bytes) === seal.sha256 ? bytes : null;
@@ -129,27 +127,31 @@ async function read(store: Store, place: Place, chunksStored: number): Promise<B
 }
 
 async function readChunks(
-  { connection, manager, name }: Store,
-  subject: string,
+  { connection, manager }: Store,
+  { stream, subject }: Place,
   count: number,
 ): Promise<readonly Uint8Array[] | null> {
   const chunks: Uint8Array[] = [];
   const interruption = await deliver(connection, manager, {
-    ...{ stream: name, subject, from: 1, endless: false, signal: undefined },
+    ...{ stream, subject, from: 1, endless: false, signal: undefined },
     onMessage: (data) => chunks.push(data) === count,
   });
   if (interruption === null) return chunks;
-  await manager.streams.info(name); // throws when it is the server that is away
+  await manager.streams.info(stream); // throws when it is the server that is away
   return null;
 }
 
-async function readSeal({ manager, name }: Store, subject: string): Promise<Seal | null> {
+/** The last message, if it is a seal and nothing before it is missing. */
+async function readSeal({ manager }: Store, { stream }: Place): Promise<Seal | null> {
   try {
-    const { data } = await manager.streams.getMessage(name, { last_by_subj: subject });
-    const value: unknown = JSON.parse(Buffer.from(data).toString("utf8"));
-    return isSeal(value) ? value : null;
+    const { state } = await manager.streams.info(stream);
+    if (state.messages === 0) return null;
+    const { data } = await manager.streams.getMessage(stream, { seq: state.last_seq });
+    const seal: unknown = JSON.parse(Buffer.from(data).toString("utf8"));
+    return isSeal(seal) && seal.chunks + 1 === state.messages ? seal : null;
   } catch (error) {
-    if (error instanceof SyntaxError || isMessageNotFound(error)) return null;
+    const isAbsent = isStreamNotFound(error) || isMessageNotFound(error);
+    if (isAbsent || error instanceof SyntaxError) return null;
     throw error;
   }
 }
@@ -160,22 +162,23 @@ function isSeal(value: unknown): value is Seal {
   return version === 1 && Number.isInteger(chunks) && typeof sha256 === "string";
 }
 
-/** Every snapshot that has messages. */
-async function list({ manager, name, prefix }: Store): Promise<Stored[]> {
-  const { state } = await manager.streams.info(name, { subjects_filter: `${prefix}.>` });
-  const found = new Map<string, Stored>();
-  for (const [subject, count] of Object.entries(state.subjects ?? {})) {
-    const [sequence, id, part] = subject.slice(prefix.length + 1).split(".");
-    if (sequence === undefined || id === undefined) continue;
-    const key = `${sequence}.${id}`;
-    const known = found.get(key) ?? { sequence: Number(sequence), id, chunks: 0, sealed: false };
-    found.set(key, part === "seal" ? { ...known, sealed: true } : { ...known, chunks: count });
+/** Every snapshot that was begun. */
+async function list({ manager, pool }: Store): Promise<Place[]> {
+  const found: Place[] = [];
+  for await (const stream of manager.streams.names(`tocafarm.${pool}.snapshots.>`)) {
+    const [, , sequence, id] = stream.split("@");
+    if (sequence && id) found.push(placeOf(pool, Number(sequence), id));
   }
-  return [...found.values()];
+  return found;
 }
 
-function subjectOf({ prefix }: Store, { sequence, id }: Place): string {
-  return `${prefix}.${sequence}.${id}`;
+/** A name of a pool has no "@". */
+function placeOf(pool: string, sequence: number, id: string): Place {
+  return {
+    sequence,
+    stream: `TOCAFARM_${pool}@snapshot@${sequence}@${id}`,
+    subject: `tocafarm.${pool}.snapshots.${sequence}.${id}`,
+  };
 }
 
 function sha256Of(bytes: Buffer): string {

@@ -16,7 +16,7 @@ export interface StoreOptions {
   readonly log?: Log;
 }
 
-interface StreamWish {
+export interface StreamWish {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly replicas: number;
@@ -37,6 +37,7 @@ export async function openStream(
       discard: DiscardPolicy.New,
       num_replicas: replicas,
       deny_delete: true,
+      deny_purge: true, // log-parts.ts says why
     });
     return config;
   }
