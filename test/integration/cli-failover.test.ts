@@ -1,5 +1,5 @@
-// Commands and a change of leaders: `watch` goes on where it was, whoever it was talking to is dead;
-// verbs that come while nobody leads are carried out once somebody does.
+// Commands and a change of leaders: `watch` goes on where it was though whoever it talked to is dead,
+// and what is asked while nobody leads is done once somebody does.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CliSandbox } from "../support/cli-process.js";
@@ -25,15 +25,19 @@ test("watch and verbs outlive the leader that they were talking to", async (t) =
   agent.complete(first);
   await watch.shows("clip 0000 done");
   await leader.kill();
+  const size = ["--frames", "17", "--image-size", "64x64", "--steps", "4"];
+  const late = sandbox.run("submit", "--model", "demo", "--prompt", "late", ...size, ...at);
   const paused = await sandbox.run("pause", batch.id, ...at);
   assert.equal(paused.stdout, `batch ${batch.id} is paused, in tier 2\n`, paused.stderr);
   assert.equal(await pool.leader(others), standby);
   const back = await newAgent(t, standby, "w1");
+  const submitted = await late;
+  assert.equal(submitted.status, 0, `the new leader waits for its workers: ${submitted.stderr}`);
   const resumed = await sandbox.run("resume", batch.id, ...at);
   assert.equal(resumed.status, 0, resumed.stderr);
   const second = await eventually(async () => {
     back.progress([], 0, ["cpu"]);
-    return back.leases[0];
+    return back.leases.find(({ batchId }) => batchId === batch.id);
   });
   back.complete(second);
   const { status, stdout, stderr } = await watch.ended;
