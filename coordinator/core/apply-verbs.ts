@@ -2,6 +2,7 @@
 // clips retried, skipped, promoted and approved. Ranges name exactly the clips that change.
 
 import { assert } from "../../common/assert.js";
+import { placesIn } from "./clip-ranges.js";
 import type {
   BatchAccepted,
   BatchCancelled,
@@ -30,8 +31,9 @@ import {
 } from "./queueing.js";
 import { type Batch, type Clip, clipsQueued, newBatch, type State } from "./state.js";
 
-/** A repeated submission is recognised for this long. */
+/** A repeated submission is recognised for this long, or until this many came after it. */
 export const submissionsKeptMs = 7 * 24 * 3600 * 1000;
+const submissionsMax = 500_000;
 
 export function accept(state: State, event: BatchAccepted): void {
   assert(!state.batches.has(event.batch), `batch ${event.batch} is accepted twice`);
@@ -41,7 +43,8 @@ export function accept(state: State, event: BatchAccepted): void {
   open(state, batch);
   count(state, batch, batch.clipsFresh);
   for (const [key, submission] of state.submissions) {
-    if (submission.at > event.at - submissionsKeptMs) break; // oldest first
+    const young = submission.at > event.at - submissionsKeptMs;
+    if (young && state.submissions.size < submissionsMax) break; // oldest first
     state.submissions.delete(key);
   }
   if (event.idempotencyKey !== "") {
@@ -163,7 +166,5 @@ function unfinished(state: State, id: string): Batch {
 }
 
 function* clipsIn(batch: Batch, ranges: ClipRanges): Generator<Clip> {
-  for (const [first, last] of ranges) {
-    for (let index = first; index <= last; index++) yield recordOf(batch, index);
-  }
+  for (const index of placesIn(ranges)) yield recordOf(batch, index);
 }

@@ -6,6 +6,7 @@ import type { AttemptRef, FarmEvent, LostReason } from "./events.js";
 import { type CutReason, hasBegun, type Known, refOf } from "./liveness.js";
 import { interruptionDelayMs } from "./retry-policy.js";
 import { clipKey, type Lease } from "./state.js";
+import { eventsPerTurnMax } from "./sweep.js";
 
 export interface Outcome {
   readonly events: FarmEvent[];
@@ -34,12 +35,15 @@ export function stop(
   return { type: "stop_attempt", worker: lease.worker, ref: refOf(lease), reason };
 }
 
-/** Leases that have not begun are taken back, which costs nothing. */
+/**
+ * Leases that have not begun are taken back, which costs nothing; as many as a turn takes events.
+ */
 export function revokeWaiting(known: Known, leases: Iterable<Lease>, now: number): Outcome {
   const outcome: Outcome = { events: [], effects: [] };
   for (const lease of leases) {
     const memory = known.live.leases.get(clipKey(lease.batch, lease.clip));
     if (memory && hasBegun(memory)) continue;
+    if (outcome.events.length >= eventsPerTurnMax) break;
     outcome.events.push(lost(known, lease, "revoked", now));
     outcome.effects.push(stop(lease, "revoked"));
   }
@@ -59,9 +63,13 @@ export function handBack(
   now: number,
 ): Outcome {
   const outcome = revokeWaiting(known, leases, now);
+  const revoked = new Set(
+    outcome.effects.map((effect) => "ref" in effect && attemptSeed(effect.ref)),
+  );
   for (const lease of leases) {
     const memory = known.live.leases.get(clipKey(lease.batch, lease.clip));
-    if (memory?.cut === null && hasBegun(memory)) outcome.effects.push(cut(lease, reason));
+    if (memory?.cut !== null || revoked.has(attemptSeed(lease))) continue;
+    outcome.effects.push(cut(lease, reason));
   }
   return outcome;
 }

@@ -39,6 +39,12 @@ export function rangesWhere(ranges: ClipRanges, fits: (clip: number) => boolean)
   return found;
 }
 
+export function* placesIn(ranges: ClipRanges): Generator<number> {
+  for (const [first, last] of ranges) {
+    for (let clip = first; clip <= last; clip++) yield clip;
+  }
+}
+
 export function countOf(ranges: ClipRanges): number {
   return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
 }

@@ -127,7 +127,9 @@ export function newLiveness(state: State, rules: Rules, now: number): Liveness {
     preemptedAt: now,
   };
   for (const [key, lease] of state.leases) {
-    live.leases.set(key, newLease(lease, now));
+    const memory = newLease(lease, now);
+    live.leases.set(key, memory);
+    if (lease.since === null && !lease.started) joinAhead(live, memory);
     live.stuckTimers.set(now + rules.stuck.floorMs, refOf(lease));
   }
   for (const [key, { quarantine }] of state.troubles) {
@@ -321,11 +323,7 @@ function rememberLease(known: Known, event: LeaseGranted, now: number): void {
   const device = live.workers.get(event.worker)?.devices.get(event.device);
   const work = live.queue.work(event.batch);
   if (!device || !work) return;
-  if (device.slots.size > 0) {
-    const { key } = work.workClass;
-    memory.ahead = live.ahead.get(key) ?? new Set();
-    live.ahead.set(key, memory.ahead.add(memory));
-  }
+  if (device.slots.size > 0) joinAhead(live, memory);
   const { model, frames, height, width } = work.batch.spec;
   device.free?.delete(device);
   device.wants = false;
@@ -344,6 +342,13 @@ function forgetLease(known: Known, key: string): void {
   const { worker, device } = memory.lease;
   const place = live.workers.get(worker)?.devices.get(device);
   if (place) rearrange(known, place);
+}
+
+function joinAhead(live: Liveness, memory: LeaseMemory): void {
+  const key = live.queue.work(memory.lease.batch)?.workClass.key;
+  if (key === undefined) return;
+  memory.ahead = live.ahead.get(key) ?? new Set();
+  live.ahead.set(key, memory.ahead.add(memory));
 }
 
 function leaveAhead(memory: LeaseMemory): void {

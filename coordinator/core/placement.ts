@@ -201,14 +201,19 @@ function takeBack(sweep: Sweep): void {
   const { live } = known;
   for (const group of live.groups.values()) {
     for (const device of group.idle.all) {
+      if (isFull(sweep) || !isAnybodyBehind(known, group)) break;
       const memory = waitingBehind(known, group, device);
-      if (!memory || isFull(sweep)) break;
+      if (!memory) continue;
       const { lease } = memory;
       sweep.record(lost(known, lease, "revoked", now));
       sweep.request(stop(lease, "revoked"));
       placeGroup(sweep, group, "idle", "at all");
     }
   }
+}
+
+function isAnybodyBehind({ live }: Known, group: DeviceGroup): boolean {
+  return live.queue.classesFor(group).some(({ key }) => (live.ahead.get(key)?.size ?? 0) > 0);
 }
 
 function waitingBehind(
@@ -218,10 +223,10 @@ function waitingBehind(
 ): LeaseMemory | undefined {
   for (const { key } of known.live.queue.classesFor(group)) {
     for (const memory of known.live.ahead.get(key) ?? []) {
-      const { batch: id, clip: index, worker } = memory.lease;
+      const { batch: id, clip: index } = memory.lease;
       const batch = known.state.batches.get(id);
       const clip = batch?.clips.get(index);
-      if (!batch || !clip || batch.paused || worker === device.worker.id) continue;
+      if (!batch || !clip || batch.paused) continue;
       if (isBarred(known, batch, device.worker.id) || !hasMemory(device, clip)) continue;
       if (!clip.failedOn.includes(device.worker.id)) return memory;
     }

@@ -4,8 +4,8 @@
 
 import { overload, refuse } from "./admission.js";
 import { handBack, revokeWaiting, stop } from "./attempts.js";
-import { countOf, rangesError, rangesMax, rangesWhere } from "./clip-ranges.js";
-import { type Decision, type Effect, nothing } from "./commands.js";
+import { countOf, placesIn, rangesError, rangesMax, rangesWhere } from "./clip-ranges.js";
+import { type Decision, nothing } from "./commands.js";
 import type { ClipRanges } from "./events.js";
 import type { Known } from "./liveness.js";
 import { type ClipPhase, phaseOf } from "./phases.js";
@@ -24,7 +24,8 @@ export function cancel(known: Known, id: string, now: number): Decision {
   if (!batch) return unknown(id);
   if (batch.endedAt !== null) return { ...nothing, batch: id };
   const effects = leasesOf(batch).map((lease) => stop(lease, "cancelled"));
-  const clipsChanged = batch.clipsTotal - batch.clipsPublished - batch.clipsFailed;
+  const { clipsTotal, clipsPublished, clipsFailed, clipsSkipped } = batch;
+  const clipsChanged = clipsTotal - clipsPublished - clipsFailed - clipsSkipped;
   const events = [{ type: "BatchCancelled", at: now, batch: id }] as const;
   return { ...nothing, events, effects, batch: id, clipsChanged };
 }
@@ -100,11 +101,10 @@ export function skip(known: Known, { batch: id, clips }: AskClips, now: number):
   if (clips.length === 0) return refuse("INVALID_ARGUMENT", "no clips are named; name some");
   return withUnfinished(known, id, "changed", (batch) =>
     withClips(batch, clips, [...waitingPhases, ...leasedPhases, "awaiting_approval"], (ranges) => {
-      const effects: Effect[] = [];
-      for (const lease of leasesOf(batch)) {
-        const isSkipped = ranges.some(([first, last]) => first <= lease.clip && lease.clip <= last);
-        if (isSkipped) effects.push(stop(lease, "skipped"));
-      }
+      const skipped = new Set(placesIn(ranges));
+      const effects = leasesOf(batch)
+        .filter((lease) => skipped.has(lease.clip))
+        .map((lease) => stop(lease, "skipped"));
       const reason = "skipped" as const;
       const event = { type: "ClipsSkipped", at: now, batch: id, clips: ranges, reason } as const;
       return { ...nothing, events: [event], effects };
@@ -125,9 +125,6 @@ export function promote(known: Known, { batch: id, clips }: AskClips, now: numbe
 export function approve(known: Known, { batch: id, clips }: AskClips, now: number): Decision {
   return withPreviews(known, id, (batch) =>
     withClips(batch, clips, ["awaiting_approval"], (ranges) => {
-      const more = { batches: 0, held: 0, queued: countOf(ranges) };
-      const full = overload(known, batch.tenant, more);
-      if (full) return full;
       return { ...nothing, events: [{ type: "ClipsApproved", at: now, batch: id, clips: ranges }] };
     }),
   );

@@ -4,8 +4,9 @@
 // by deadline, rank and age. Rebuilt from the state by a new leader; kept up to date event by event.
 
 import { present } from "../../common/assert.js";
+import { placesIn } from "./clip-ranges.js";
 import { canRender, type DeviceGroup, type Needs } from "./devices.js";
-import type { ClipRanges, FarmEvent } from "./events.js";
+import type { FarmEvent } from "./events.js";
 import { servedUntil } from "./fair-share.js";
 import { ReadyClips } from "./ready-clips.js";
 import type { Rules } from "./rules.js";
@@ -115,7 +116,7 @@ export class WorkQueue {
       case "ClipsSkipped":
       case "ClipsPromoted":
       case "ClipsApproved":
-        this.#sync(event.batch, indices(event.clips), now);
+        this.#sync(event.batch, placesIn(event.clips), now);
         return;
       case "LeaseGranted":
       case "AttemptLost":
@@ -361,11 +362,5 @@ function* merged(lists: readonly (readonly BatchWork[])[]): Generator<BatchWork>
     if (first === undefined || !next) return;
     places[first] = (places[first] ?? 0) + 1;
     yield next;
-  }
-}
-
-function* indices(ranges: ClipRanges): Generator<number> {
-  for (const [first, last] of ranges) {
-    for (let index = first; index <= last; index++) yield index;
   }
 }
