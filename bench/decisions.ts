@@ -1,7 +1,7 @@
 // How fast the pure core decides, on one thread and with no log behind it: a full farm of 10,000
 // devices, a million clips of many tenants in its queue, agents that report, finish and ask. Every
-// call of `handle` counts as a decision. Then what a queued and a published clip weigh in memory, and
-// how fast events are folded.
+// call of `handle` counts as a decision. Then what a queued and a published clip weigh in memory,
+// and how fast events are folded.
 import { apply } from "../coordinator/core/apply.js";
 import type { Command } from "../coordinator/core/commands.js";
 import type { FarmEvent, RenderTotals } from "../coordinator/core/events.js";

@@ -12,8 +12,8 @@ import { tiers } from "./state.js";
 export const clipsQueuedMax = 1_000_000;
 
 /**
- * Clips of unfinished batches, whatever has become of them: their records are about 0.5 GB, and with
- * those of ended batches the text of a snapshot stays below what one string can hold.
+ * Clips of unfinished batches, whatever has become of them: their records are about 0.5 GB, and
+ * with those of ended batches the text of a snapshot stays below what one string can hold.
  */
 export const clipsHeldMax = 1_250_000;
 

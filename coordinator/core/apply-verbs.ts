@@ -1,7 +1,7 @@
 // The part of the fold that is about what users ask: batches accepted, cancelled, paused and moved,
 // clips retried, skipped, promoted and approved. Ranges name exactly the clips that change.
 
-import { assert } from "../../common/assert.js";
+import { assert, unreachable } from "../../common/assert.js";
 import { placesIn } from "./clip-ranges.js";
 import type {
   BatchAccepted,
@@ -17,6 +17,7 @@ import type {
   PrioritySet,
 } from "./events.js";
 import {
+  awaitVerdict,
   batchOf,
   clearTroubles,
   count,
@@ -35,7 +36,56 @@ import { type Batch, type Clip, clipsQueued, newBatch, type State } from "./stat
 export const submissionsKeptMs = 7 * 24 * 3600 * 1000;
 const submissionsMax = 500_000;
 
-export function accept(state: State, event: BatchAccepted): void {
+export type VerbEvent =
+  | BatchAccepted
+  | BatchCancelled
+  | BatchPaused
+  | BatchResumed
+  | PrioritySet
+  | BatchMoved
+  | ClipsRetried
+  | ClipsSkipped
+  | ClipsPromoted
+  | ClipsApproved;
+
+export function applyVerb(state: State, event: VerbEvent): void {
+  switch (event.type) {
+    case "BatchAccepted":
+      accept(state, event);
+      return;
+    case "BatchCancelled":
+      cancel(state, event);
+      return;
+    case "BatchPaused":
+      unfinished(state, event.batch).paused = true;
+      return;
+    case "BatchResumed":
+      resume(state, event);
+      return;
+    case "PrioritySet":
+      setPriority(state, event);
+      return;
+    case "BatchMoved":
+      move(state, event);
+      return;
+    case "ClipsRetried":
+      retry(state, event);
+      return;
+    case "ClipsSkipped":
+      skip(state, event);
+      return;
+    case "ClipsPromoted":
+      promote(state, event);
+      return;
+    case "ClipsApproved":
+      approve(state, event);
+      return;
+    default:
+      unreachable(event);
+  }
+}
+
+function accept(state: State, event: BatchAccepted): void {
   assert(!state.batches.has(event.batch), `batch ${event.batch} is accepted twice`);
   const batch = newBatch(event, state.batchesAccepted, state.sequence);
   state.batchesAccepted += 1;
@@ -54,7 +104,7 @@ export function accept(state: State, event: BatchAccepted): void {
   }
 }
 
-export function cancel(state: State, event: BatchCancelled): void {
+function cancel(state: State, event: BatchCancelled): void {
   const batch = unfinished(state, event.batch);
   count(state, batch, -clipsQueued(batch));
   batch.cancelled = true;
@@ -73,17 +123,13 @@ export function cancel(state: State, event: BatchCancelled): void {
   end(state, batch);
 }
 
-export function pause(state: State, event: BatchPaused): void {
-  unfinished(state, event.batch).paused = true;
-}
-
-export function resume(state: State, event: BatchResumed): void {
+function resume(state: State, event: BatchResumed): void {
   const batch = unfinished(state, event.batch);
   batch.paused = false;
   batch.waitingSince = state.at;
 }
 
-export function setPriority(state: State, event: PrioritySet): void {
+function setPriority(state: State, event: PrioritySet): void {
   const batch = unfinished(state, event.batch);
   batch.priority = event.priority;
   batch.waitingSince = state.at;
@@ -93,14 +139,14 @@ export function setPriority(state: State, event: PrioritySet): void {
   }
 }
 
-export function move(state: State, event: BatchMoved): void {
+function move(state: State, event: BatchMoved): void {
   const batch = unfinished(state, event.batch);
   if (event.place === "first") state.rankFirst -= 1;
   else state.rankLast += 1;
   batch.rank = event.place === "first" ? state.rankFirst : state.rankLast;
 }
 
-export function retry(state: State, event: ClipsRetried): void {
+function retry(state: State, event: ClipsRetried): void {
   const batch = batchOf(state, event.batch);
   assert(!batch.cancelled, `clips of ${batch.id} are retried, which was cancelled`);
   if (batch.endedAt !== null) open(state, batch);
@@ -118,11 +164,12 @@ export function retry(state: State, event: ClipsRetried): void {
     clearTroubles(clip);
     countLeft(batch, clip, 1);
     clip.changedAt = state.sequence;
-    enqueue(state, batch, clip);
+    if (clip.preview === null || clip.approved) enqueue(state, batch, clip);
+    else awaitVerdict(batch, clip); // it was skipped before there was one
   }
 }
 
-export function skip(state: State, event: ClipsSkipped): void {
+function skip(state: State, event: ClipsSkipped): void {
   const batch = unfinished(state, event.batch);
   for (const clip of clipsIn(batch, event.clips)) {
     assert(!clip.publication && !clip.end, `clip ${clip.index} of ${batch.id} has ended`);
@@ -140,7 +187,7 @@ export function skip(state: State, event: ClipsSkipped): void {
   endIfDone(state, batch);
 }
 
-export function promote(state: State, event: ClipsPromoted): void {
+function promote(state: State, event: ClipsPromoted): void {
   const batch = unfinished(state, event.batch);
   const first = new Set<number>();
   for (const { index } of clipsIn(batch, event.clips)) first.add(index);
@@ -148,11 +195,12 @@ export function promote(state: State, event: ClipsPromoted): void {
   batch.promoted = first;
 }
 
-export function approve(state: State, event: ClipsApproved): void {
+function approve(state: State, event: ClipsApproved): void {
   const batch = unfinished(state, event.batch);
   for (const clip of clipsIn(batch, event.clips)) {
     assert(clip.awaitingApproval, `clip ${clip.index} of ${batch.id} waits for no verdict`);
     clip.awaitingApproval = false;
+    clip.approved = true;
     batch.clipsAwaitingApproval -= 1;
     clip.changedAt = state.sequence;
     enqueue(state, batch, clip);

@@ -3,19 +3,8 @@
 // (only a leader that holds the log's newest sequence writes), hence assertions. Here is what
 // happens to attempts and devices; what users ask of batches is in apply-verbs.ts.
 
-import { AssertionError, assert, unreachable } from "../../common/assert.js";
-import {
-  accept,
-  approve,
-  cancel,
-  move,
-  pause,
-  promote,
-  resume,
-  retry,
-  setPriority,
-  skip,
-} from "./apply-verbs.js";
+import { AssertionError, assert } from "../../common/assert.js";
+import { applyVerb } from "./apply-verbs.js";
 import type {
   AttemptFailed,
   AttemptLost,
@@ -33,6 +22,7 @@ import type {
 import { charge } from "./fair-share.js";
 import { publicationOf } from "./publication.js";
 import {
+  awaitVerdict,
   batchOf,
   clearTroubles,
   countLeft,
@@ -73,36 +63,6 @@ export function apply(state: State, event: FarmEvent, sequence: number): void {
       assert(event.term > state.term, `term ${event.term} does not follow ${state.term}`);
       state.term = event.term;
       return;
-    case "BatchAccepted":
-      accept(state, event);
-      return;
-    case "BatchCancelled":
-      cancel(state, event);
-      return;
-    case "BatchPaused":
-      pause(state, event);
-      return;
-    case "BatchResumed":
-      resume(state, event);
-      return;
-    case "PrioritySet":
-      setPriority(state, event);
-      return;
-    case "BatchMoved":
-      move(state, event);
-      return;
-    case "ClipsRetried":
-      retry(state, event);
-      return;
-    case "ClipsSkipped":
-      skip(state, event);
-      return;
-    case "ClipsPromoted":
-      promote(state, event);
-      return;
-    case "ClipsApproved":
-      approve(state, event);
-      return;
     case "LeaseGranted":
       grant(state, event);
       return;
@@ -139,7 +99,7 @@ export function apply(state: State, event: FarmEvent, sequence: number): void {
       state.drained.delete(event.worker);
       return;
     default:
-      unreachable(event);
+      applyVerb(state, event);
   }
 }
 
@@ -268,8 +228,7 @@ function complete(state: State, event: SegmentCompleted | PreviewPublished | Cli
     clip.previewing = false;
     batch.previewsLeft -= 1;
     clip.preview = files;
-    clip.awaitingApproval = true;
-    batch.clipsAwaitingApproval += 1;
+    awaitVerdict(batch, clip);
   } else if (event.type === "SegmentCompleted") {
     clip.segment += 1;
     batch.segmentsLeft -= 1;

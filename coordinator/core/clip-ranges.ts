@@ -1,5 +1,5 @@
-// Places of clips as ranges: what users give is put in order and checked against the batch, and what
-// a verb changes is told in as few ranges as it takes.
+// Places of clips as ranges: what users give is put in order and checked against the batch, and
+// what a verb changes is told in as few ranges as it takes.
 
 import type { ClipRanges } from "./events.js";
 

@@ -1,7 +1,8 @@
-// The core's one question: given what is known, which events follow a command? The answer depends on
-// the arguments alone. It is worked out before anything changes; only what goes over many devices
-// or attempts (place, expire) is recorded step by step, so that each step sees the one before. The
-// caller appends the events to the log and only then carries out effects and answers anybody.
+// The core's one question: given what is known, which events follow a command? The answer depends
+// on the arguments alone. It is worked out before anything changes; only what goes over many
+// devices or attempts (place, expire) is recorded step by step, so that each step sees the one
+// before. The caller appends the events to the log and only then carries out effects and answers
+// anybody.
 
 import { unreachable } from "../../common/assert.js";
 import { admit } from "./admission.js";

@@ -1,6 +1,6 @@
-// Devices of connected agents, indexed for placement: those that render the same things alike form a
-// group, and of each group it is known who may work at all, who is idle, and who is so near the end
-// of an attempt that it asks for the next one.
+// Devices of connected agents, indexed for placement: those that render the same things alike form
+// a group, and of each group it is known who may work at all, who is idle, and who is so near the
+// end of an attempt that it asks for the next one.
 
 import type { AttemptRef } from "./events.js";
 import { compareText, SortedList } from "./sorted-list.js";

@@ -1,5 +1,5 @@
-// Weighted fair queueing between tenants, in device-seconds: start-time fair queueing, one queue for
-// each tier and kind of device (docs/decisions/0012-fair-share.md). A tenant is served from
+// Weighted fair queueing between tenants, in device-seconds: start-time fair queueing, one queue
+// for each tier and kind of device (docs/decisions/0012-fair-share.md). A tenant is served from
 // `servedUntil` on, but never from before the virtual time, which is where the newest lease began:
 // so nobody saves up credit while idle. It is charged an estimate when a lease is granted, and that
 // is put right when the attempt has ended.

@@ -1,7 +1,7 @@
-// Random histories of a small farm: every verb, agents that come, go, stay silent, repeat themselves
-// and report late, devices that fail, leaders that restart from events or from a snapshot. After
-// every command the invariants are checked against the log and the slow way against the state; in
-// the end, with the faults gone, every clip must be terminal.
+// Random histories of a small farm: every verb, agents that come, go, stay silent, repeat
+// themselves and report late, devices that fail, leaders that restart from events or from a
+// snapshot. After every command the invariants are checked against the log and the slow way against
+// the state; in the end, with the faults gone, every clip must be terminal.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -37,7 +37,7 @@ const rules: Rules = {
     canaryMs: 20_000,
     canariesMax: 2,
   },
-  stuck: { factor: 5, floorMs: 25_000 },
+  stuck: { factor: 5, floorMs: 25_000, unlearntMs: 60_000 },
 };
 
 const otherKind = [testDevice({ name: "cuda:0", kind: "gpu-y", memoryBytes: 16e9 })];

@@ -2,21 +2,18 @@
 // that takes a command to its decision and folds the decision in. The leader, the tests and the
 // simulation all drive this, each with its own log and its own time.
 
-import { apply } from "./apply.js";
-import type { Command, Decision } from "./commands.js";
-import { decide } from "./decide.js";
 import {
-  endedBy,
-  type Liveness,
-  newLiveness,
   rememberDevice,
-  rememberEffect,
-  rememberEvent,
   rememberGone,
   rememberHello,
   rememberProgress,
   rememberSlotFree,
-} from "./liveness.js";
+} from "./agent-memory.js";
+import { apply } from "./apply.js";
+import type { Command, Decision } from "./commands.js";
+import { decide } from "./decide.js";
+import { endedBy, rememberEffect, rememberEvent } from "./event-memory.js";
+import { type Liveness, newLiveness } from "./liveness.js";
 import type { Rules } from "./rules.js";
 import type { State } from "./state.js";
 

@@ -1,7 +1,7 @@
 // How much is left to render, and how long that will take: tiers one after the other, within a tier
 // tenants side by side by weight, a tenant's batches one after the other, all as a fluid over the
-// devices that are there. It looks at batches, leases and devices, never at clips, so it stays cheap
-// however much waits. An estimate: it knows no failures, and no device that is yet to come.
+// devices that are there. It looks at batches, leases and devices, never at clips, so it stays
+// cheap however much waits. An estimate: it knows no failures, and no device that is yet to come.
 
 import { canRender, type DeviceGroup } from "./devices.js";
 import type { Known } from "./liveness.js";

@@ -1,21 +1,14 @@
 // What the leader remembers of agents, devices and running attempts. None of it is in the log: a
 // new leader starts empty, gives every lease its full time anew, and learns the rest from the
-// agents' Hellos. Changed here alone, by what an agent says and by what was logged. The queue and
-// the groups of devices are indexes over it and the state, kept up to date along the way.
+// agents' Hellos. It changes by what agents say (agent-memory.ts) and by what was decided
+// (event-memory.ts). The queue and the groups of devices are indexes over it and the state, kept up
+// to date along the way.
 
-import type { Effect } from "./commands.js";
 import type { DeviceMemory, ModelInfo, WorkerMemory } from "./devices.js";
-import { arrange, type DeviceGroups, type DeviceInfo, remove } from "./devices.js";
-import type {
-  AttemptRef,
-  DeviceQuarantined,
-  DeviceReleased,
-  FarmEvent,
-  LeaseGranted,
-  RenderTotals,
-} from "./events.js";
+import { arrange, type DeviceGroups, type DeviceInfo } from "./devices.js";
+import type { AttemptRef, RenderTotals } from "./events.js";
 import type { Rules } from "./rules.js";
-import { clipKey, deviceKey, heldLease, isQuarantined, type Lease, type State } from "./state.js";
+import { clipKey, type Lease, type State } from "./state.js";
 import { Timers } from "./timers.js";
 import { WorkQueue } from "./work-queue.js";
 
@@ -144,279 +137,6 @@ export function newLiveness(state: State, rules: Rules, now: number): Liveness {
   return live;
 }
 
-/** An agent's new connection: it replaces whatever was known of it, and renews what it holds. */
-export function rememberHello(known: Known, hello: WorkerHello, now: number): void {
-  const { live, state } = known;
-  const { id, version, draining } = hello;
-  const earlier = live.workers.get(id);
-  for (const device of earlier?.devices.values() ?? []) remove(live.groups, device);
-  live.workers.delete(id); // so that the map stays in the order of connection
-  const worker: WorkerMemory = {
-    ...{ id, version, connected: true, connectedAt: now, draining, drained: state.drained.has(id) },
-    devices: new Map(),
-    models: new Map(hello.models.map((model) => [model.name, model])),
-  };
-  live.workers.set(id, worker);
-  for (const info of hello.devices) addDevice(known, worker, info);
-  for (const ref of hello.held) {
-    const lease = heldLease(state, ref);
-    if (lease?.worker !== id) continue;
-    worker.devices.get(lease.device)?.slots.set(slotName(ref), refOf(ref));
-    renew(live, lease, now);
-  }
-  for (const device of worker.devices.values()) rearrange(known, device);
-  forgetOldest(live);
-}
-
-function addDevice({ state, live }: Known, worker: WorkerMemory, info: DeviceInfo): DeviceMemory {
-  const key = deviceKey(worker.id, info.name);
-  const quarantined = isQuarantined(state, worker.id, info.name);
-  const device: DeviceMemory = {
-    worker,
-    info,
-    wants: false,
-    slots: new Map(),
-    quarantined,
-    hopeless: quarantined && live.canaries.get(key)?.nextAt === Infinity,
-    warmModel: info.loadedModel,
-    warmShape: "",
-    group: null,
-    free: null,
-  };
-  worker.devices.set(info.name, device);
-  return device;
-}
-
-/** The connection has ended; leases live on until their time is over. */
-export function rememberGone({ live }: Known, worker: string): void {
-  const memory = live.workers.get(worker);
-  if (!memory) return;
-  memory.connected = false;
-  for (const device of memory.devices.values()) {
-    device.wants = false;
-    device.slots.clear();
-    remove(live.groups, device);
-  }
-}
-
-/** Renews what the agent names, and notes which devices want a lease. */
-export function rememberProgress(
-  known: Known,
-  report: {
-    readonly worker: string;
-    readonly attempts: readonly AttemptReport[];
-    readonly idleDevices: readonly string[];
-    readonly draining: boolean;
-  },
-  now: number,
-): void {
-  const { live, state } = known;
-  for (const attempt of report.attempts) {
-    const lease = heldLease(state, attempt);
-    if (lease?.worker === report.worker) noteProgress(live, lease, attempt, now);
-  }
-  const worker = live.workers.get(report.worker);
-  if (!worker) return;
-  worker.draining = report.draining;
-  for (const device of worker.devices.values()) {
-    device.wants = report.idleDevices.includes(device.info.name);
-    if (device.wants) freeEnded(known, device, report.attempts);
-    rearrange(known, device);
-  }
-}
-
-function noteProgress(live: Liveness, lease: Lease, report: AttemptReport, now: number): void {
-  const memory = renew(live, lease, now);
-  const { stage, step, steps, totals } = report;
-  if (stage !== memory.stage || step !== memory.step) memory.movedAt = now;
-  if (memory.stage === "" && stage !== "") leaveAhead(memory);
-  memory.stage = stage;
-  memory.step = step;
-  memory.steps = steps;
-  memory.totals = totals;
-}
-
-/** Attempts that we have ended, and that the agent does not name: it has ended them too. */
-function freeEnded(
-  { state }: Known,
-  device: DeviceMemory,
-  attempts: readonly AttemptReport[],
-): void {
-  for (const [name, ref] of device.slots) {
-    if (heldLease(state, ref)) continue;
-    if (!attempts.some((attempt) => slotName(attempt) === name)) device.slots.delete(name);
-  }
-}
-
-export function rememberDevice(known: Known, id: string, info: DeviceInfo): void {
-  const worker = known.live.workers.get(id);
-  if (!worker) return;
-  const device = worker.devices.get(info.name) ?? addDevice(known, worker, info);
-  remove(known.live.groups, device);
-  device.info = info;
-  device.warmModel = info.loadedModel;
-  rearrange(known, device);
-}
-
-/** The agent says that the attempt no longer occupies its device. */
-export function rememberSlotFree(known: Known, worker: string, ref: AttemptRef): void {
-  for (const device of known.live.workers.get(worker)?.devices.values() ?? []) {
-    if (device.slots.delete(slotName(ref))) rearrange(known, device);
-  }
-}
-
-/** Keys of the leases that an event will end. */
-export function endedBy(state: State, event: FarmEvent): readonly string[] {
-  switch (event.type) {
-    case "AttemptLost":
-    case "AttemptFailed":
-    case "SegmentCompleted":
-    case "PreviewPublished":
-    case "ClipPublished":
-      return [clipKey(event.batch, event.clip)];
-    case "BatchCancelled":
-    case "ClipsSkipped": {
-      const leased = state.batches.get(event.batch)?.leased ?? [];
-      return [...leased].map((clip) => clipKey(event.batch, clip));
-    }
-    default:
-      return [];
-  }
-}
-
-/** What an event that was just applied means for the memory; `ended` as of before. */
-export function rememberEvent(
-  known: Known,
-  event: FarmEvent,
-  ended: readonly string[],
-  now: number,
-): void {
-  const { live, state } = known;
-  for (const key of ended) if (!state.leases.has(key)) forgetLease(known, key);
-  switch (event.type) {
-    case "LeaseGranted":
-      rememberLease(known, event, now);
-      break;
-    case "AttemptFailed":
-      live.troubled.add(event.batch);
-      break;
-    case "DeviceQuarantined":
-    case "DeviceReleased":
-      rememberQuarantine(known, event);
-      break;
-    case "WorkerDrained":
-    case "WorkerUndrained":
-      rememberDrain(known, event.worker);
-      break;
-    default:
-  }
-  live.queue.sync(event, now);
-}
-
-function rememberLease(known: Known, event: LeaseGranted, now: number): void {
-  const { live, state, rules } = known;
-  const lease = heldLease(state, event);
-  if (!lease) return;
-  const memory = newLease(lease, now);
-  live.leases.set(clipKey(event.batch, event.clip), memory);
-  live.stuckTimers.set(now + rules.stuck.floorMs, refOf(event));
-  const device = live.workers.get(event.worker)?.devices.get(event.device);
-  const work = live.queue.work(event.batch);
-  if (!device || !work) return;
-  if (device.slots.size > 0) joinAhead(live, memory);
-  const { model, frames, height, width } = work.batch.spec;
-  device.free?.delete(device);
-  device.wants = false;
-  device.slots.set(slotName(event), refOf(event));
-  device.warmModel = model;
-  device.warmShape = shapeKey({ model, frames, height, width });
-}
-
-function forgetLease(known: Known, key: string): void {
-  const { live } = known;
-  const memory = live.leases.get(key);
-  if (!memory) return;
-  live.leases.delete(key);
-  live.cuts.delete(key);
-  leaveAhead(memory);
-  const { worker, device } = memory.lease;
-  const place = live.workers.get(worker)?.devices.get(device);
-  if (place) rearrange(known, place);
-}
-
-function joinAhead(live: Liveness, memory: LeaseMemory): void {
-  const key = live.queue.work(memory.lease.batch)?.workClass.key;
-  if (key === undefined) return;
-  memory.ahead = live.ahead.get(key) ?? new Set();
-  live.ahead.set(key, memory.ahead.add(memory));
-}
-
-function leaveAhead(memory: LeaseMemory): void {
-  memory.ahead?.delete(memory);
-  memory.ahead = null;
-}
-
-function rememberQuarantine(known: Known, event: DeviceQuarantined | DeviceReleased): void {
-  const { live, rules } = known;
-  const quarantined = event.type === "DeviceQuarantined";
-  const key = deviceKey(event.worker, event.device);
-  if (!quarantined) live.canaries.delete(key);
-  else if (!live.canaries.has(key)) {
-    live.canaries.set(key, newCanary(event, event.at + rules.quarantine.backoffMs));
-  }
-  const device = live.workers.get(event.worker)?.devices.get(event.device);
-  if (!device) return;
-  device.quarantined = quarantined;
-  if (!quarantined) device.hopeless = false;
-  rearrange(known, device);
-}
-
-function newCanary(
-  { worker, device }: { readonly worker: string; readonly device: string },
-  nextAt: number,
-): CanaryMemory {
-  return { worker, device, id: "", weightsDigest: "", sentAt: 0, failures: 0, nextAt };
-}
-
-/** The canary in flight has failed: the next one comes after a longer wait, or none does. */
-export function rememberCanaryFailure(known: Known, key: string, now: number): void {
-  const { live, rules } = known;
-  const canary = live.canaries.get(key);
-  if (!canary) return;
-  const { backoffMs, backoffMsMax, canariesMax } = rules.quarantine;
-  canary.id = "";
-  canary.failures += 1;
-  const waitMs = Math.min(backoffMsMax, backoffMs * 2 ** Math.min(canary.failures, 20));
-  canary.nextAt = canary.failures < canariesMax ? now + waitMs : Infinity;
-  const device = live.workers.get(canary.worker)?.devices.get(canary.device);
-  if (!device) return;
-  device.hopeless = canary.nextAt === Infinity;
-  rearrange(known, device);
-}
-
-function rememberDrain(known: Known, id: string): void {
-  const worker = known.live.workers.get(id);
-  if (!worker) return;
-  worker.drained = known.state.drained.has(id);
-  for (const device of worker.devices.values()) rearrange(known, device);
-}
-
-/** What was asked of an agent, so that it is asked once and its answer is known for what it is. */
-export function rememberEffect({ live }: Known, effect: Effect, now: number): void {
-  if (effect.type === "cut_attempt") {
-    const memory = live.leases.get(clipKey(effect.ref.batch, effect.ref.clip));
-    if (memory) memory.cut = effect.reason;
-  }
-  if (effect.type === "try_device") {
-    const canary = live.canaries.get(deviceKey(effect.worker, effect.device));
-    if (!canary) return;
-    const models = live.workers.get(effect.worker)?.models;
-    canary.id = effect.id;
-    canary.sentAt = now;
-    canary.weightsDigest = models?.get(effect.model)?.weightsDigest ?? "";
-  }
-}
-
 /** Puts the device where it belongs in the index of those that wait for a lease. */
 export function rearrange({ live }: Known, device: DeviceMemory): void {
   arrange(live.groups, device, freedomOf(live, device));
@@ -465,29 +185,33 @@ export function refOf({ batch, clip, attempt }: AttemptRef): AttemptRef {
   return { batch, clip, attempt };
 }
 
-function newLease(lease: Lease, now: number): LeaseMemory {
+/** Nothing is known of it yet. */
+export function newLease(lease: Lease, now: number): LeaseMemory {
   const progress = { stage: "", step: 0, steps: 0, totals: null };
   return { lease, renewedAt: now, ...progress, movedAt: now, cut: null, ahead: null };
 }
 
-function renew(live: Liveness, lease: Lease, now: number): LeaseMemory {
-  const key = clipKey(lease.batch, lease.clip);
-  const memory = live.leases.get(key) ?? newLease(lease, now);
-  memory.renewedAt = now;
-  live.leases.delete(key); // so that the map stays in the order of renewal
-  live.leases.set(key, memory);
-  return memory;
+/** It waits behind another attempt on its device. */
+export function joinAhead(live: Liveness, memory: LeaseMemory): void {
+  const key = live.queue.work(memory.lease.batch)?.workClass.key;
+  if (key === undefined) return;
+  memory.ahead = live.ahead.get(key) ?? new Set();
+  live.ahead.set(key, memory.ahead.add(memory));
 }
 
-function slotName(ref: AttemptRef): string {
+/** It has begun or ended. */
+export function leaveAhead(memory: LeaseMemory): void {
+  memory.ahead?.delete(memory);
+  memory.ahead = null;
+}
+
+export function newCanary(
+  { worker, device }: { readonly worker: string; readonly device: string },
+  nextAt: number,
+): CanaryMemory {
+  return { worker, device, id: "", weightsDigest: "", sentAt: 0, failures: 0, nextAt };
+}
+
+export function slotName(ref: AttemptRef): string {
   return `${clipKey(ref.batch, ref.clip)}/${ref.attempt}`;
-}
-
-function forgetOldest(live: Liveness): void {
-  if (live.workers.size <= workersMax) return;
-  for (const [id, { connected }] of live.workers) {
-    if (connected) continue;
-    live.workers.delete(id);
-    return;
-  }
 }

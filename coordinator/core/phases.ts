@@ -1,5 +1,5 @@
-// Where a batch and a clip stand, as users see it: worked out from the record, never stored, so that
-// no two fields can disagree.
+// Where a batch and a clip stand, as users see it: worked out from the record, never stored, so
+// that no two fields can disagree.
 
 import type { Batch, Clip } from "./state.js";
 

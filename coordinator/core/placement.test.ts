@@ -80,7 +80,7 @@ test("a tenant that was idle has saved up nothing", () => {
   assert.ok(Math.abs(countOf(served, "b1") - 10) <= 1, `b got ${countOf(served, "b1")} of 20`);
 });
 
-test("an attempt that is lost at once costs its tenant nothing, one that fails late its time", () => {
+test("an attempt lost at once costs its tenant nothing, one that fails late its time", () => {
   const farm = new TestFarm();
   farm.submit("b1", { clips: 10, tenant: "a" });
   farm.join("w1");

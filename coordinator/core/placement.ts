@@ -111,7 +111,9 @@ function mayPass({ batch }: BatchWork): boolean {
   return batch.deadlineAt === null && batch.rank <= 0;
 }
 
-/** A free device and a clip for it. Well: the device holds the weights, and no step is done twice. */
+/**
+ * A free device and a clip for it. Well: the device holds the weights, and no step is done twice.
+ */
 function chooseDevice(known: Known, work: BatchWork, free: FreeDevices, fit: Fit): Choice | null {
   const { spec } = work.batch;
   const warm = [free.byShape.get(shapeKey(spec)), free.byModel.get(spec.model)];

@@ -1,7 +1,7 @@
 // Running attempts give way to better tiers, but only where that costs little: they are cut at a
-// refresh point, from which they go on later with the same bits. Work of a better tier first waits a
-// moment for a device to come free; then, for each of its clips, the attempt of the worst tier that
-// loses least is cut. Never within a tier: there, shares decide.
+// refresh point, from which they go on later with the same bits. Work of a better tier first waits
+// a moment for a device to come free; then, for each of its clips, the attempt of the worst tier
+// that loses least is cut. Never within a tier: there, shares decide.
 
 import { cut, lost, stop } from "./attempts.js";
 import { canRender } from "./devices.js";
@@ -114,8 +114,8 @@ function cutFor(sweep: Sweep, { work, tier, clips }: Need, victims: Set<Victim>)
 }
 
 /**
- * Attempts of worse tiers than this, on devices that could run the class, which can be cut: those of
- * the worst tier first, then those that lose least.
+ * Attempts of worse tiers than this, on devices that could run the class, which can be cut: those
+ * of the worst tier first, then those that lose least.
  */
 function victimsFor(known: Known, workClass: WorkClass, tier: number): Set<Victim> {
   const { live } = known;

@@ -1,6 +1,6 @@
-// What is kept of an attempt that was done to its end. A farm keeps a million of them, and nearly all
-// are never looked at again: so files and totals lie in one text, half the memory that objects of
-// their own would take, and are unpacked when somebody asks.
+// What is kept of an attempt that was done to its end. A farm keeps a million of them, and nearly
+// all are never looked at again: so files and totals lie in one text, half the memory that objects
+// of their own would take, and are unpacked when somebody asks.
 
 import type { Artifact, RenderTotals } from "./events.js";
 import type { Lease } from "./state.js";

@@ -1,13 +1,14 @@
-// A quarantined device's way back: it renders something small for nobody, again after a growing wait
-// while that fails, a bounded number of times. All devices of a kind render it to the same bits, so
-// the first canary that succeeded is what the others are held to; one that comes out otherwise keeps
-// its device away.
+// A quarantined device's way back: it renders something small for nobody, again after a growing
+// wait while that fails, a bounded number of times. All devices of a kind render it to the same
+// bits, so the first canary that succeeded is what the others are held to; one that comes out
+// otherwise keeps its device away.
 
 import { refuse } from "./admission.js";
 import { type Command, type Decision, nothing } from "./commands.js";
 import type { DeviceMemory } from "./devices.js";
+import { rememberCanaryFailure } from "./event-memory.js";
 import type { Failure, FarmEvent } from "./events.js";
-import { isDraining, type Known, rememberCanaryFailure } from "./liveness.js";
+import { isDraining, type Known } from "./liveness.js";
 import { compareText } from "./sorted-list.js";
 import { canaryKey, deviceKey, isQuarantined } from "./state.js";
 import type { Sweep } from "./sweep.js";

@@ -58,8 +58,8 @@ export function count(state: State, batch: Batch, clips: number): void {
 }
 
 /**
- * Ends the clip's lease, charges the tenant what it took, and gives the device to the attempt behind
- * it. The answer is the seconds for which the attempt had its device.
+ * Ends the clip's lease, charges the tenant what it took, and gives the device to the attempt
+ * behind it. The answer is the seconds for which the attempt had its device.
  */
 export function release(state: State, batch: Batch, clip: Clip): number {
   const lease = present(clip.lease, "a clip is released and not leased");
@@ -75,6 +75,12 @@ export function release(state: State, batch: Batch, clip: Clip): number {
   }
   correct(state, batch.tenant, lease, seconds);
   return seconds;
+}
+
+/** The clip waits for somebody to judge its preview. */
+export function awaitVerdict(batch: Batch, clip: Clip): void {
+  clip.awaitingApproval = true;
+  batch.clipsAwaitingApproval += 1;
 }
 
 /** What the clip has still to render is added to what is left of its batch, or taken off it. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TestFarm, testPreview } from "../../test/support/coordinator-core.js";
+import { TestFarm, testDevice, testPreview } from "../../test/support/coordinator-core.js";
 import type { FarmEvent } from "./events.js";
 import { defaultRules } from "./rules.js";
 
@@ -42,6 +42,21 @@ test("a checkpoint is taken from the holder alone, and only when it is further o
   assert.deepEqual(farm.checkpoint("w1", lease, 10).events, []);
   assert.deepEqual(farm.checkpoint("w1", lease, 20).events, []);
   assert.deepEqual(types(farm.checkpoint("w1", lease, 30).events), ["CheckpointStored"]);
+});
+
+test("what another kind of device has stored does not stand in the way", () => {
+  const farm = leased();
+  farm.checkpoint("w1", farm.lease("w1"), 20);
+  farm.fail("w1", farm.lease("w1"), "UNAVAILABLE");
+  farm.join("g1", { devices: [testDevice({ name: "cuda:0", kind: "gpu-y" })] });
+  farm.place();
+  assert.equal(farm.lease("g1").resumeStep, 0);
+  assert.deepEqual(types(farm.checkpoint("g1", farm.lease("g1"), 10).events), ["CheckpointStored"]);
+  farm.fail("g1", farm.lease("g1"), "UNAVAILABLE");
+  farm.wait(5_000);
+  farm.ask("g1");
+  farm.place();
+  assert.equal(farm.lease("g1").resumeStep, 10);
 });
 
 test("a resumed attempt is running after a step of its own, not by those it was given", () => {

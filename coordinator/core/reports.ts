@@ -1,5 +1,5 @@
-// What agents report of attempts. Only the attempt that holds its clip counts, told by its number; a
-// report of any other is superseded and changes nothing, however late or often it comes.
+// What agents report of attempts. Only the attempt that holds its clip counts, told by its number;
+// a report of any other is superseded and changes nothing, however late or often it comes.
 
 import { attemptSeed, lost, revokeWaiting, stop } from "./attempts.js";
 import { type Command, type Decision, type Effect, nothing } from "./commands.js";
@@ -8,7 +8,7 @@ import { type Known, refOf, type WorkerHello } from "./liveness.js";
 import { classOf, interruptionDelayMs, retryDelayMs } from "./retry-policy.js";
 import { hasBiggerDevice } from "./runners.js";
 import { clipKey, deviceKey, heldLease, type Lease, leasesOn, type State } from "./state.js";
-import { planOf, stepsOf } from "./work.js";
+import { planOf, resumeStepOf, stepsOf } from "./work.js";
 
 type Of<T extends Command["type"]> = Extract<Command, { readonly type: T }>;
 
@@ -61,7 +61,7 @@ export function completed({ state }: Known, command: Of<"completed">, now: numbe
 
 /**
  * Taken only from the holder, only where the plan can be resumed, and only when it is further on
- * than what is stored.
+ * than what is stored for its kind of device; what another kind has stored, it cannot use.
  */
 export function checkpoint(
   { state }: Known,
@@ -71,7 +71,7 @@ export function checkpoint(
   const lease = heldLease(state, ref);
   const batch = state.batches.get(ref.batch);
   if (lease?.worker !== worker || !batch) return nothing;
-  const known = batch.clips.get(ref.clip)?.checkpoint?.step ?? 0;
+  const known = resumeStepOf(batch.clips.get(ref.clip), lease.kind);
   const { step } = stored;
   const resumable =
     step === stepsOf(batch, lease.preview) ||
@@ -105,8 +105,8 @@ export function failed(known: Known, command: Of<"failed">, now: number): Decisi
 }
 
 /**
- * The attempt's failure, the clip's when nothing is left to try, and the device's when it has failed
- * too often in a row.
+ * The attempt's failure, the clip's when nothing is left to try, and the device's when it has
+ * failed too often in a row.
  */
 export function afterFailure(
   known: Known,

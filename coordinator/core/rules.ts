@@ -31,6 +31,8 @@ export interface StuckRules {
   readonly factor: number;
   /** But never sooner: weights may have to be read, and a first step may compile or warm up. */
   readonly floorMs: number;
+  /** And no later than this while its kind of device has not finished anything. */
+  readonly unlearntMs: number;
 }
 
 export interface PreemptionRules {
@@ -48,8 +50,8 @@ export interface Rules {
   /** Of all others. */
   readonly tenantDefault: TenantRules;
   /**
-   * A batch that got no device for this long rises a tier, and again after as long; a lease takes it
-   * back to its own. 0 = never.
+   * A batch that got no device for this long rises a tier, and again after as long; a lease takes
+   * it back to its own. 0 = never.
    */
   readonly tierRaiseMs: number;
   readonly quarantine: QuarantineRules;
@@ -75,7 +77,7 @@ export const defaultRules: Rules = {
     canaryMs: 300_000,
     canariesMax: 5,
   },
-  stuck: { factor: 5, floorMs: 300_000 },
+  stuck: { factor: 5, floorMs: 300_000, unlearntMs: 3_600_000 },
   preemption: { enabled: true, waitMs: 2_000 },
 };
 

@@ -1,7 +1,7 @@
-// The state as one text, and back: JSON with a version, the same text for the same state. Everything
-// in the state is in it, also the order of maps and sets, since later decisions follow from it. A
-// snapshot that an older version wrote stays readable: each version that changes the form adds one
-// upcast function.
+// The state as one text, and back: JSON with a version, the same text for the same state.
+// Everything in the state is in it, also the order of maps and sets, since later decisions follow
+// from it. A snapshot that an older version wrote stays readable: each version that changes the
+// form adds one upcast function.
 
 import { present } from "../../common/assert.js";
 import { type PlainPublication, Publication } from "./publication.js";

@@ -1,6 +1,6 @@
-// A list that is always in order, for a few thousand items at most: an array with binary search. The
-// order must tell any two items apart, and an item's place in it must not change while it is in the
-// list.
+// A list that is always in order, for a few thousand items at most: an array with binary search.
+// The order must tell any two items apart, and an item's place in it must not change while it is in
+// the list.
 
 import { assert } from "../../common/assert.js";
 

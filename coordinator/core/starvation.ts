@@ -1,6 +1,6 @@
-// Clips that nobody who is left may run fail, with the reason of the last failure: an answer, rather
-// than a wait without end. While nobody is there at all, somebody may come. A quarantined device is
-// somebody as long as it has canaries left.
+// Clips that nobody who is left may run fail, with the reason of the last failure: an answer,
+// rather than a wait without end. While nobody is there at all, somebody may come. A quarantined
+// device is somebody as long as it has canaries left.
 
 import type { Known } from "./liveness.js";
 import { countRunners, someRunner } from "./runners.js";

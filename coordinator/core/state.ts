@@ -1,6 +1,6 @@
 // What the log folds into. A clip that no device has touched needs no record: the queue of a batch
-// is its count, the index of the next fresh clip, and the few clips that wait again. Everything here
-// is changed by apply.ts alone; everyone else reads.
+// is its count, the index of the next fresh clip, and the few clips that wait again. Everything
+// here is changed by apply.ts alone; everyone else reads.
 
 import type {
   BatchAccepted,
@@ -60,6 +60,8 @@ export interface Clip {
   previewing: boolean;
   preview: Publication | null;
   awaitingApproval: boolean;
+  /** Its preview was found good. */
+  approved: boolean;
   /** The one in work, or next. */
   segment: number;
   /** Segments before it. */
@@ -279,6 +281,7 @@ export function newClip(batch: Batch, index: number): Clip {
     previewing: batch.preview !== null,
     preview: null,
     awaitingApproval: false,
+    approved: false,
     segment: 0,
     segmentsDone: nowhere,
     checkpoint: null,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TestFarm } from "../../test/support/coordinator-core.js";
+import { TestFarm, testPlan } from "../../test/support/coordinator-core.js";
 import type { FarmEvent } from "./events.js";
 import { defaultRules } from "./rules.js";
 
-const rules = { ...defaultRules, stuck: { factor: 5, floorMs: 30_000 } };
+const rules = { ...defaultRules, stuck: { factor: 5, floorMs: 30_000, unlearntMs: 60_000 } };
 const types = (events: readonly FarmEvent[]) => events.map(({ type }) => type);
 
 function leased(): TestFarm {
@@ -58,6 +58,15 @@ test("an attempt that moves is never stuck, however long it takes", () => {
   for (let step = 0; step < 30; step++) {
     assert.ok(!types(stand(farm, 20_000, step)).includes("AttemptFailed"));
   }
+});
+
+test("a kind that has finished nothing yet may stand still for a bounded time", () => {
+  const farm = new TestFarm(rules);
+  farm.submit("b1", { clips: 1, plan: { ...testPlan, flops: 1e15 } });
+  farm.join("w1");
+  farm.place();
+  assert.deepEqual(types(stand(farm, 58_000, 1)), ["AttemptStarted"]);
+  assert.deepEqual(types(stand(farm, 5_000, 1)), ["AttemptFailed"]);
 });
 
 test("a slow kind of device may take several times as long as its speed says", () => {

@@ -1,6 +1,6 @@
-// Attempts that stand still although their agent is well: told by stage and step alone, never by the
-// time that the whole takes. How long is too long follows from the speed that the kind of device has
-// shown, with a floor for what no speed tells.
+// Attempts that stand still although their agent is well: told by stage and step alone, never by
+// the time that the whole takes. How long is too long follows from the speed that the kind of
+// device has shown, with a floor for what no speed tells.
 
 import { revokeWaiting, stop } from "./attempts.js";
 import { hasBegun, type Known, type LeaseMemory, refOf } from "./liveness.js";
@@ -18,12 +18,22 @@ export function failStuck(sweep: Sweep): void {
     const memory = live.leases.get(clipKey(ref.batch, ref.clip));
     if (memory?.lease.attempt !== ref.attempt) continue;
     const expectedMs = expectedMsOf(known, memory);
-    const allowedMs = Math.max(rules.stuck.floorMs, rules.stuck.factor * expectedMs);
     const waits = memory.lease.since === null && !hasBegun(memory);
-    const dueAt = waits ? now + rules.stuck.floorMs : memory.movedAt + allowedMs;
+    const dueAt = waits
+      ? now + rules.stuck.floorMs
+      : memory.movedAt + allowedMsOf(known, memory, expectedMs);
     if (dueAt <= now) fail(sweep, memory, expectedMs);
     else live.stuckTimers.set(dueAt, ref);
   }
+}
+
+function allowedMsOf({ state, rules }: Known, { lease }: LeaseMemory, expectedMs: number): number {
+  const { factor, floorMs, unlearntMs } = rules.stuck;
+  const learnt = state.speeds.has(lease.kind);
+  return Math.max(
+    floorMs,
+    learnt ? factor * expectedMs : Math.min(unlearntMs, factor * expectedMs),
+  );
 }
 
 /** What the step or stage that it is in should take. */

@@ -275,6 +275,21 @@ test("a rejected clip that is retried begins with a preview again", () => {
   assert.equal(farm.lease("w1").preview, true);
 });
 
+test("a clip that was skipped before its verdict waits for it again when retried", () => {
+  const farm = new TestFarm();
+  farm.submit("b1", { clips: 2, preview: testPreview });
+  farm.join("w1");
+  farm.place();
+  farm.complete("w1", farm.lease("w1"));
+  farm.do({ type: "skip", batch: "b1", clips });
+  assert.equal(farm.do({ type: "retry", batch: "b1", clips }).clipsChanged, 1);
+  assert.deepEqual(phases(farm), ["awaiting_approval", "queued"]);
+  farm.do({ type: "approve", batch: "b1", clips: [] });
+  farm.do({ type: "skip", batch: "b1", clips });
+  farm.do({ type: "retry", batch: "b1", clips });
+  assert.deepEqual(phases(farm), ["queued", "queued"], "the verdict stands");
+});
+
 test("segments come one after the other, and the clip is published with the last", () => {
   const farm = new TestFarm();
   farm.submit("b1", { clips: 1, segments: 3 });

@@ -1,7 +1,8 @@
-// What is ready, in the order in which it is due: an index over the state that makes the next choice
-// cheap, however much waits. Batches that need the same of a device form a class; in each class and
-// tier the tenants stand by how far they were served on each kind of device, and a tenant's batches
-// by deadline, rank and age. Rebuilt from the state by a new leader; kept up to date event by event.
+// What is ready, in the order in which it is due: an index over the state that makes the next
+// choice cheap, however much waits. Batches that need the same of a device form a class; in each
+// class and tier the tenants stand by how far they were served on each kind of device, and a
+// tenant's batches by deadline, rank and age. Rebuilt from the state by a new leader; kept up to
+// date event by event.
 
 import { present } from "../../common/assert.js";
 import { placesIn } from "./clip-ranges.js";

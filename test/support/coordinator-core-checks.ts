@@ -123,8 +123,10 @@ export class LogChecks {
     assert.equal(holder?.attempt, event.attempt, `${event.type} of another attempt of ${key}`);
     if (event.type === "CheckpointStored") {
       const { step } = event.checkpoint;
-      assert.ok(step > (this.#checkpoints.get(key)?.step ?? 0), `a checkpoint behind of ${key}`);
-      this.#checkpoints.set(key, { step, kind: holder?.kind ?? "" });
+      const kept = this.#checkpoints.get(key);
+      const kind = holder?.kind ?? "";
+      assert.ok(kept?.kind !== kind || step > kept.step, `a checkpoint of ${key} goes back`);
+      this.#checkpoints.set(key, { step, kind });
     }
     if (event.type === "AttemptStarted" || event.type === "CheckpointStored") return;
     this.#holders.delete(key);

@@ -156,8 +156,8 @@ export class TestFarm {
   }
 
   /**
-   * The agent reports what it holds (`step` steps done, "" = not begun) and that all its devices want
-   * work.
+   * The agent reports what it holds (`step` steps done, "" = not begun) and that all its devices
+   * want work.
    */
   ask(worker: string, step = 0, stage = "denoise"): Decision {
     const idleDevices = [...(this.farm.live.workers.get(worker)?.devices.keys() ?? [])];
