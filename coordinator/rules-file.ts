@@ -60,6 +60,7 @@ const rulesSchema: SchemaOf<Omit<Rules, "leaseMs" | "tenants">> = {
   stuck: {
     factor: { min: 1, max: 1_000, fraction: true },
     floorMs: { min: 1_000, max: 24 * hourMs },
+    unlearntMs: { min: 1_000, max: 240 * hourMs },
   },
   preemption: { enabled: "boolean", waitMs: { min: 0, max: 24 * hourMs } },
 };
