@@ -1,10 +1,11 @@
 // The benchmarks: gemm against bare oneDNN, a policy's time saved against its FLOPs saved on a
-// random STDiT3 of the real width, and where a clip's time goes on the demo model. Ratios within
-// one run are what counts. Results go to bench/results/ as JSON; docs/performance.md keeps the
-// figures with machine and date.
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+// random STDiT3 of the real width, where a clip's time goes on the demo model, and what the farm
+// around it does in a second. Ratios within one run are what counts. Results go to bench/results/ as
+// JSON; docs/performance.md keeps the figures with machine and date. Names as arguments run only
+// those and leave the other results of the day as they are.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { addonOptions, build, buildNative } from "./build.mjs";
-import { setUp } from "./setup.mjs";
+import { setUp, setUpBench } from "./setup.mjs";
 import { inRoot, run, runTool, say, ToolError } from "./steps.mjs";
 
 const bin = (name) => inRoot("build", "native", "bench", name);
@@ -28,30 +29,53 @@ async function randomModel() {
   if (status !== 0) throw new ToolError("random_stdit3 failed");
 }
 
-await runTool(async () => {
+const denoise = (policy, dtype) =>
+  measured(`${policy}, hidden 1152, 240p 17 frames, ${dtype}`, bin("bench_denoise"), [
+    widthModel,
+    ...["--policy", policy, "--dtype", dtype, "--json"],
+  ]);
+
+const compiled = (what, name, flags = []) =>
+  measured(what, process.execPath, [...flags, inRoot("dist", "bench", `${name}.js`)]);
+
+const benchmarks = {
+  gemm: () => measured("gemm against bare oneDNN", bin("bench_gemm"), ["--json"]),
+  width1152: async () => ({
+    toca: await denoise("toca", "fp32"),
+    fora: await denoise("fora", "fp32"),
+    tocaBf16: await denoise("toca", "bf16"),
+  }),
+  demo: () => compiled("stages on the demo model", "stages"),
+  placement: () => compiled("leases a second, beside BullMQ", "placement"),
+  failover: () => compiled("from a leader's end to the next lease", "failover"),
+  decisions: () => compiled("decisions of the pure core", "decisions", ["--expose-gc"]),
+  log: () => compiled("the event log", "log"),
+};
+
+function chosenBenchmarks(args) {
+  const unknown = args.find((name) => !Object.hasOwn(benchmarks, name));
+  if (unknown !== undefined) {
+    const known = Object.keys(benchmarks).join(" ");
+    throw new ToolError(`unknown argument ${unknown}; known: ${known}`);
+  }
+  return args.length > 0 ? args : Object.keys(benchmarks);
+}
+
+await runTool(async (args) => {
+  const names = chosenBenchmarks(args);
   await setUp();
+  await setUpBench();
   await build();
   await buildNative("build/native", [...addonOptions(), "-DTOCAFARM_BENCH=ON"]);
-  await randomModel();
-  const denoise = (policy, dtype) =>
-    measured(`${policy}, hidden 1152, 240p 17 frames, ${dtype}`, bin("bench_denoise"), [
-      widthModel,
-      ...["--policy", policy, "--dtype", dtype, "--json"],
-    ]);
-  const results = {
-    date: new Date().toISOString(),
-    gemm: await measured("gemm against bare oneDNN", bin("bench_gemm"), ["--json"]),
-    width1152: {
-      toca: await denoise("toca", "fp32"),
-      fora: await denoise("fora", "fp32"),
-      tocaBf16: await denoise("toca", "bf16"),
-    },
-    demo: await measured("stages on the demo model", process.execPath, [
-      inRoot("dist", "bench", "stages.js"),
-    ]),
-  };
+  if (names.includes("width1152")) await randomModel();
+  const date = new Date().toISOString();
+  const file = inRoot("bench", "results", `${date.slice(0, 10)}.json`);
+  const results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+  for (const name of names) {
+    results[name] = await benchmarks[name]();
+    results.measuredAt = { ...results.measuredAt, [name]: date };
+  }
   mkdirSync(inRoot("bench", "results"), { recursive: true });
-  const file = inRoot("bench", "results", `${results.date.slice(0, 10)}.json`);
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   say(`results are in ${file}`);
 });

@@ -24,7 +24,7 @@ const nodeMajorMin = 20;
 /** Does what is missing and says so; throws ToolError with the remedy where it cannot. */
 export async function setUp() {
   checkPlatform();
-  await installSystemPackages();
+  await installSystemPackages(systemPackages);
   await installNpmPackages();
   await installNatsServer();
 }
@@ -42,8 +42,8 @@ function checkPlatform() {
   }
 }
 
-async function installSystemPackages() {
-  const missing = missingSystemPackages();
+async function installSystemPackages(wanted) {
+  const missing = missingSystemPackages(wanted);
   if (missing.length === 0) return;
   const list = missing.join(" ");
   if (outputOf("apt-get", ["--version"]) === null) {
@@ -63,12 +63,12 @@ async function installSystemPackages() {
 }
 
 /** Without dpkg nothing is known: then the commands and headers themselves are looked for. */
-function missingSystemPackages() {
+function missingSystemPackages(wanted) {
   if (outputOf("dpkg", ["--version"]) === null) {
-    return systemPackages.filter((name) => !witnesses(name).some((file) => existsSync(file)));
+    return wanted.filter((name) => !witnesses(name).some((file) => existsSync(file)));
   }
   // dpkg fails when one name is unknown to it, so each is asked on its own.
-  return systemPackages.filter(
+  return wanted.filter(
     (name) => !outputOf("dpkg", ["-s", name])?.includes("Status: install ok installed"),
   );
 }
@@ -83,6 +83,7 @@ const witnessOf = {
   "libsentencepiece-dev": "include/sentencepiece_processor.h",
   "ninja-build": "bin/ninja",
   "nlohmann-json3-dev": "include/nlohmann/json.hpp",
+  "redis-server": "bin/redis-server",
   "util-linux": "bin/setpriv",
 };
 
@@ -118,6 +119,11 @@ function lockedPackages(file) {
 /** On top, what only the tests need: nobody who wants to see a demo waits for it. */
 export function setUpTests() {
   return installS3Server();
+}
+
+/** On top, what only the benchmarks need: the queue that the farm is set against. */
+export function setUpBench() {
+  return installSystemPackages(["redis-server"]);
 }
 
 function installNatsServer() {

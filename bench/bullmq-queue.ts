@@ -1,0 +1,3 @@
+// The name that BullMQ's queue and its workers share.
+
+export const queueName = "clips";
