@@ -1,7 +1,6 @@
 // The connection to NATS: one server, or the servers of a cluster. User and password may stand in
 // the URL, which never comes into a log or an error. A server that vanishes without a word (a cable,
-// a firewall) is noticed by its missing answers to pings; what is lost meanwhile is told by the
-// deadlines of those who asked.
+// a firewall) is noticed by its missing answers to pings.
 
 import { connect, ErrorCode, type NatsConnection, NatsError } from "nats";
 import { monotonicClock, sleep } from "../../common/clock.js";
@@ -41,7 +40,9 @@ export async function connectNats(urls: string, log: Log): Promise<NatsConnectio
   for (;;) {
     try {
       const connection = await connect(options);
-      void report(connection, log);
+      const link = { isUp: true, listeners: new Set<() => void>() };
+      links.set(connection, link);
+      void watch(connection, link, log);
       return connection;
     } catch (error) {
       const refused = error instanceof NatsError && error.code === ErrorCode.AuthorizationViolation;
@@ -87,10 +88,47 @@ function badUrl(remedy: string): FarmError {
   return new FarmError("INVALID_ARGUMENT", `--nats is no NATS address; ${remedy}`);
 }
 
-async function report(connection: NatsConnection, log: Log): Promise<void> {
+interface Link {
+  isUp: boolean;
+  readonly listeners: Set<() => void>;
+}
+
+const links = new WeakMap<NatsConnection, Link>();
+
+/** Keeps what the library says of the connection, and logs it. */
+async function watch(connection: NatsConnection, link: Link, log: Log): Promise<void> {
   for await (const { type, data } of connection.status()) {
+    if (type === "reconnect") link.isUp = true;
+    if (type === "disconnect") {
+      link.isUp = false;
+      for (const listener of [...link.listeners]) listener();
+    }
     if (type === "disconnect" || type === "reconnect" || type === "error") {
       log.warn({ status: type, data: String(data) }, "the connection to NATS changed");
     }
   }
+}
+
+/** Calls the listener when the connection breaks, or now if it is down; returns how to stop that. */
+export function onDisconnect(connection: NatsConnection, listener: () => void): () => void {
+  const link = links.get(connection);
+  if (link?.isUp === false) listener();
+  link?.listeners.add(listener);
+  return () => link?.listeners.delete(listener);
+}
+
+/**
+ * Resolves as `ask` does. The library drops what is sent while the connection is down, and an
+ * answer does not come over another one: then this throws UNAVAILABLE at once, not at a deadline.
+ */
+export function whileConnected<T>(connection: NatsConnection, ask: () => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let isDown = false;
+    const stop = onDisconnect(connection, () => {
+      isDown = true;
+      reject(new FarmError("UNAVAILABLE", "the connection to NATS is down"));
+    });
+    if (!isDown) ask().then(resolve, reject).finally(stop);
+    else stop();
+  });
 }

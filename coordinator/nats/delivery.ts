@@ -15,6 +15,7 @@ import {
 } from "nats";
 import { monotonicClock } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
+import { onDisconnect } from "./connection.js";
 
 const heartbeatMs = 1_000;
 
@@ -89,6 +90,7 @@ class Receiver {
   readonly #connection: NatsConnection;
   readonly #subscription: Subscription;
   readonly #watch: NodeJS.Timeout;
+  readonly #stopWatchingLink: () => void;
   #settle: (end: Promise<Interruption | null>) => void = () => {};
   /** Messages that the consumer has sent and we have had. */
   #received = 0;
@@ -109,6 +111,9 @@ class Receiver {
     });
     this.#watch = setInterval(() => this.#beat(), heartbeatMs);
     delivery.signal?.addEventListener("abort", this.#stop);
+    this.#stopWatchingLink = onDisconnect(connection, () => {
+      queueMicrotask(() => this.interrupt("the connection is down"));
+    });
   }
 
   interrupt(reason: string, cause?: unknown): void {
@@ -121,6 +126,7 @@ class Receiver {
 
   #end(end: Promise<Interruption | null>): void {
     clearInterval(this.#watch);
+    this.#stopWatchingLink();
     this.#delivery.signal?.removeEventListener("abort", this.#stop);
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
     this.#settle(end);

@@ -8,6 +8,7 @@ import { asFarmError, FarmError } from "../../common/errors.js";
 import type { FarmEvent } from "../core/events.js";
 import type { EventLog, OnTurn } from "../ports.js";
 import { answered } from "./answers.js";
+import { whileConnected } from "./connection.js";
 import { deliver, type Interruption } from "./delivery.js";
 import { decodeMessage, encodeContinuation, encodeTurn } from "./event-codec.js";
 import {
@@ -67,8 +68,8 @@ class StreamLog implements EventLog {
 
   async replay(after: number, onTurn: OnTurn): Promise<number> {
     const { manager } = this.#source;
-    const { part, last } = await answered(endBehind(this.#source, after));
-    await answered(openStream(manager, streamOf(part, this.#replicas)));
+    const { part, last } = await this.#ask(() => endBehind(this.#source, after));
+    await this.#ask(() => openStream(manager, streamOf(part, this.#replicas)));
     await readOn(this.#source, { after, until: last, onTurn, signal: undefined });
     this.#current = part;
     return last;
@@ -83,7 +84,8 @@ class StreamLog implements EventLog {
       const part = await this.#part(afterSequence);
       const lastSequence = streamSequence(part, afterSequence);
       const bytes = encodeTurn(events);
-      const { seq } = await this.#client.publish(part.subject, bytes, { expect: { lastSequence } });
+      const expect = { lastSequence };
+      const { seq } = await this.#client.publish(part.subject, bytes, { expect });
       return logSequence(part, seq);
     });
   }
@@ -91,18 +93,18 @@ class StreamLog implements EventLog {
   /** Gives up whole parts: all before the one that holds the turn, which then takes no more. */
   async cut(sequence: number): Promise<void> {
     const { manager, pool } = this.#source;
-    const holder = sequence < 1 ? null : await answered(partWith(manager, pool, sequence));
-    if (holder === null) return; // it is gone
-    for (const part of await answered(listParts(manager, pool))) {
-      if (part.first < holder.first) await answered(manager.streams.delete(part.stream));
+    const holder = await this.#ask(() => partWith(manager, pool, sequence));
+    if (sequence < 1 || holder === null) return; // it is gone
+    for (const part of await this.#ask(() => listParts(manager, pool))) {
+      if (part.first < holder.first) await this.#ask(() => manager.streams.delete(part.stream));
     }
     if (holder.first === this.#current?.first) await this.#inTurn(() => this.#endPart(holder));
   }
 
   async extent(): Promise<{ readonly turns: number; readonly bytes: number }> {
     const { manager, pool } = this.#source;
-    const parts = await answered(listParts(manager, pool));
-    const infos = await answered(
+    const parts = await this.#ask(() => listParts(manager, pool));
+    const infos = await this.#ask(() =>
       Promise.all(parts.map(({ stream }) => manager.streams.info(stream))),
     );
     const sum = (field: "messages" | "bytes") =>
@@ -130,9 +132,13 @@ class StreamLog implements EventLog {
 
   /** One write after the other. */
   #inTurn<T>(write: () => Promise<T>): Promise<T> {
-    const writing = this.#writing.then(write);
+    const writing = this.#writing.then(() => this.#ask(write));
     this.#writing = writing.catch(() => {}); // whoever asked for it is told
-    return answered(writing);
+    return writing;
+  }
+
+  #ask<T>(ask: () => Promise<T>): Promise<T> {
+    return answered(whileConnected(this.#source.connection, ask));
   }
 }
 
@@ -186,7 +192,8 @@ async function readOn(source: Source, reading: Reading): Promise<void> {
     if (interruption === null) continue; // the part ended, or the reading
     position.part = null;
     heardMs = interruption.heardMs ?? heardMs;
-    if (monotonicClock.now() - heardMs > readSilentMsMax) throw interruption.error;
+    const isOver = source.connection.isClosed();
+    if (isOver || monotonicClock.now() - heardMs > readSilentMsMax) throw interruption.error;
     await sleep(readAgainMs);
   }
 }
@@ -198,8 +205,11 @@ async function readPart(
 ): Promise<Interruption | null> {
   try {
     if (position.part === null) {
-      await answered(endBehind(source, position.sequence)); // throws when the log is shorter
-      position.part = await answered(partBehind(source, position.sequence));
+      const finding = whileConnected(source.connection, async () => {
+        await endBehind(source, position.sequence); // throws when the log is shorter
+        return partBehind(source, position.sequence);
+      });
+      position.part = await answered(finding);
     }
   } catch (thrown) {
     const error = asFarmError(thrown);

@@ -11,10 +11,11 @@
 
 import { type KV, type NatsConnection, NatsError } from "nats";
 import { monotonicClock, sleep } from "../../common/clock.js";
-import { FarmError } from "../../common/errors.js";
+import { asFarmError, FarmError } from "../../common/errors.js";
 import { type Log, silentLog } from "../../common/log.js";
 import type { LeaderInfo, Leadership, Reign } from "../ports.js";
 import { answered } from "./answers.js";
+import { whileConnected } from "./connection.js";
 import type { StoreOptions } from "./streams.js";
 
 const renewMs = 1_000;
@@ -34,6 +35,7 @@ const answerMsMax = 800;
 const key = "leader";
 
 interface Seat {
+  readonly connection: NatsConnection;
   readonly bucket: KV;
   readonly self: LeaderInfo;
   readonly log: Log;
@@ -57,7 +59,7 @@ export async function openLeadership(
     leader = info;
   };
   return {
-    campaign: (self, signal) => campaign({ bucket, self, log, note }, signal),
+    campaign: (self, signal) => campaign({ connection, bucket, self, log, note }, signal),
     leader: () => leader,
   };
 }
@@ -66,7 +68,7 @@ async function campaign(seat: Seat, signal: AbortSignal): Promise<Reign> {
   let seen = { revision: -1, sinceMs: 0 };
   for (;;) {
     signal.throwIfAborted();
-    const holding = await look(seat.bucket);
+    const holding = await look(seat);
     if (holding !== null) {
       const { revision, leader } = holding;
       seat.note(leader);
@@ -88,9 +90,9 @@ interface Holding {
 }
 
 /** What the key says; null when it cannot be read now. */
-async function look(bucket: KV): Promise<Holding | null> {
+async function look({ connection, bucket }: Seat): Promise<Holding | null> {
   try {
-    const entry = await bucket.get(key);
+    const entry = await whileConnected(connection, () => bucket.get(key));
     if (entry === null) return { revision: 0, leader: null };
     return { revision: entry.revision, leader: entry.operation === "PUT" ? entry.json() : null };
   } catch (error) {
@@ -113,13 +115,15 @@ async function take(seat: Seat, revision: number): Promise<Claim | null> {
 }
 
 /** Resolves to the new revision, if the key still had this one. */
-function write({ bucket, self }: Seat, revision: number): Promise<number> {
-  return bucket.put(key, JSON.stringify(self), { previousSeq: revision });
+function write({ connection, bucket, self }: Seat, revision: number): Promise<number> {
+  const value = JSON.stringify(self);
+  return whileConnected(connection, () => bucket.put(key, value, { previousSeq: revision }));
 }
 
 /** What the server or the way to it does is expected here; our own mistakes are not. */
 function assertFromNats(error: unknown): void {
-  if (!(error instanceof NatsError)) throw error;
+  const isExpected = error instanceof NatsError || asFarmError(error).code === "UNAVAILABLE";
+  if (!isExpected) throw error;
 }
 
 /** A reign, renewed until it is lost or given up. */
@@ -168,14 +172,14 @@ class Claim implements Reign {
   }
 
   async #renewOnce(): Promise<boolean> {
-    const { bucket, self } = this.#seat;
+    const { self } = this.#seat;
     try {
       this.#revision = await write(this.#seat, this.#revision);
       return true;
     } catch (error) {
       assertFromNats(error);
       // It may be stored all the same, or somebody else has come: what stands there tells.
-      const holding = await look(bucket);
+      const holding = await look(this.#seat);
       if (holding === null || holding.revision < this.#revision) return false;
       if (holding.leader?.id === self.id) this.#revision = holding.revision;
       else this.#lose("another coordinator has taken the claim to lead");
