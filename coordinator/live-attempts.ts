@@ -4,6 +4,7 @@
 
 import type { ClipRanges, FarmEvent, LostReason } from "./core/events.js";
 import { clipKey, type State } from "./core/state.js";
+import { resumeStepOf } from "./core/work.js";
 import type { Turn } from "./ports.js";
 
 interface LiveAttempt {
@@ -33,8 +34,9 @@ export class LiveAttempts {
   /** Begins with the attempts of the reign before. */
   constructor(state: State, onEnd: OnEnd) {
     this.#onEnd = onEnd;
-    for (const [key, { batch, clip, attempt, resumeStep }] of state.leases) {
-      const kept = state.batches.get(batch)?.clips.get(clip)?.checkpoint?.step ?? resumeStep;
+    for (const [key, { batch, clip, attempt, kind, resumeStep }] of state.leases) {
+      const record = state.batches.get(batch)?.clips.get(clip);
+      const kept = Math.max(resumeStep, resumeStepOf(record, kind));
       this.#live.set(key, { batch, clip, attempt, step: kept, kept });
     }
   }
