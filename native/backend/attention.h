@@ -1,4 +1,5 @@
-// Attention: softmax(q kᵀ · scale) v, per head. No operation stores a map of scores.
+// Attention: softmax(q kᵀ · scale) v, per head. No operation stores a map of scores; what a policy
+// needs of one is summed up while it passes.
 #pragma once
 
 #include <span>
@@ -22,6 +23,9 @@ struct SelfAttentionArgs {
   ConstTensorView rope_cos, rope_sin;  // [positions, d/2], fp32, or empty: no rotation
   float scale = 1.0f;
   TensorView output;  // [B, T, S, heads·d] as rank 4, dtype of qkv
+  // [B, T, S], fp32, or empty: for each token as a key the sum over all queries of the mean over
+  // heads of the probability that they give it. Spatial axis only.
+  TensorView column_sums = {};
 };
 
 // Cross-attention of image tokens to packed text: batch row b attends to text tokens

@@ -73,6 +73,7 @@ class Backend {
   virtual void residual_add(const ResidualAddArgs& args) = 0;
   // select.h
   virtual void token_scores(const TokenScoresArgs& args) = 0;
+  virtual void spread_scores(const SpreadScoresArgs& args) = 0;
   virtual void select_tokens(const SelectTokensArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
   virtual void scatter_rows(const ScatterRowsArgs& args) = 0;
@@ -97,6 +98,9 @@ class Backend {
   // sampler.h
   virtual void guided_euler(const GuidedEulerArgs& args) = 0;
   virtual void renoise_frames(const RenoiseFramesArgs& args) = 0;
+  virtual void guided_noise(const GuidedNoiseArgs& args) = 0;
+  virtual void weighted_sum(const WeightedSumArgs& args) = 0;
+  virtual void learned_variance_noise(const LearnedVarianceNoiseArgs& args) = 0;
 };
 
 struct CpuOptions {

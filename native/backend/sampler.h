@@ -1,6 +1,8 @@
 // One step of a sampler on the latent.
 #pragma once
 
+#include <array>
+
 #include "core/tensor_view.h"
 
 namespace engine {
@@ -21,6 +23,41 @@ struct RenoiseFramesArgs {
   ConstTensorView noise;  // same shape, fp32
   ConstTensorView frame;  // [n, T], u8
   float t = 0.0f;         // 0 .. 1
+};
+
+// What a guided model predicts: noise = uncond + guidance (cond - uncond) in the first
+// `guided_channels` of the latent's channels, the conditional rows' own in the others. From the
+// first C of the model's output channels, conditional rows first.
+struct GuidedNoiseArgs {
+  ConstTensorView model_out;  // [2n, Cout >= C, T, H, W], fp32
+  float guidance = 1.0f;
+  int64_t guided_channels = 0;  // 0 .. C
+  TensorView noise;             // [n, C, T, H, W], fp32
+};
+
+inline constexpr int kMaxWeightedTerms = 3;  // a latent, and two predictions
+
+struct WeightedTerm {
+  float weight = 0.0f;
+  ConstTensorView tensor;
+};
+
+// output = Σ weight · tensor, added term by term; all of one shape, fp32. The output may be one of
+// the terms.
+struct WeightedSumArgs {
+  std::array<WeightedTerm, kMaxWeightedTerms> terms;
+  int count = 0;  // 1 .. kMaxWeightedTerms
+  TensorView output;
+};
+
+// latent += exp(½ (f log_variance_max + (1 - f) log_variance_min)) · noise, f = (v + 1) / 2, v the
+// model's channels C to 2C of the conditional rows (Nichol and Dhariwal, arXiv 2102.09672).
+struct LearnedVarianceNoiseArgs {
+  TensorView latent;          // [n, C, T, H, W], fp32
+  ConstTensorView model_out;  // [2n, 2C, T, H, W], fp32: conditional rows first
+  ConstTensorView noise;      // [n, C, T, H, W], fp32
+  float log_variance_min = 0.0f;
+  float log_variance_max = 0.0f;
 };
 
 }  // namespace engine

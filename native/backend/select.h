@@ -10,6 +10,7 @@ enum class TokenScore {
   kEntropy,     // 1 + H, H the entropy of the cross-attention map, from half_entropy
   kNorm,        // L2 norm of each input token
   kSimilarity,  // 1 - cosine(input token, cached output)
+  kAttention,   // how much all tokens attend to it: column sums of the self-attention map
 };
 
 // scores[b, :] = base[b, :] / ||base[b, :]||₂ + staleness_weight · counters[b, :].
@@ -17,12 +18,23 @@ enum class TokenScore {
 // B/2], so both halves get the same base.
 struct TokenScoresArgs {
   TokenScore score = TokenScore::kEntropy;
-  ConstTensorView half_entropy;   // [B, N], fp32 (kEntropy)
-  ConstTensorView input;          // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
-  ConstTensorView cached;         // [B, N, C], fp32 or bf16 (kSimilarity)
-  ConstTensorView counters;       // [B, N], i32: steps since the token was last computed
-  float staleness_weight = 0.0f;  // soft_fresh_weight / fresh_threshold, rounded as float32 each
-  TensorView scores;              // [B, N], fp32
+  ConstTensorView half_entropy;    // [B, N], fp32 (kEntropy)
+  ConstTensorView input;           // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
+  ConstTensorView cached;          // [B, N, C], fp32 or bf16 (kSimilarity)
+  ConstTensorView attention = {};  // [B, N], fp32 (kAttention)
+  ConstTensorView counters;        // [B, N], i32: steps since the token was last computed
+  float staleness_weight = 0.0f;   // soft_fresh_weight / fresh_threshold, rounded as float32 each
+  TensorView scores;               // [B, N], fp32
+};
+
+// In every cell x cell block of the token grid (smaller ones at the far edges) the highest score is
+// multiplied by `factor`; ties to the lower index, NaN is the lowest score. Spreads the choice over
+// the picture.
+struct SpreadScoresArgs {
+  TensorView scores;              // [B, height · width], fp32
+  int64_t height = 0, width = 0;  // of the grid, row by row
+  int64_t cell = 1;               // side of a block, in tokens
+  float factor = 1.0f;
 };
 
 // The K tokens of highest score in each batch row, ties to the lower index, written in ascending

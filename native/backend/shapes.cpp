@@ -1,5 +1,5 @@
-// Checks of the token stream's operations; products, attention and the VAE's are in
-// shapes_products.cpp and shapes_frames.cpp.
+// Checks of the token stream's operations; products, attention, the VAE's and the samplers' are in
+// shapes_products.cpp, shapes_frames.cpp and shapes_sampler.cpp.
 #include "backend/shapes.h"
 
 #include "backend/shape_rules.h"
@@ -92,12 +92,24 @@ void check_args(const TokenScoresArgs& args) {
     rules.tensor("half_entropy", args.half_entropy, shape, Types::kF32);
     return;
   }
+  if (args.score == TokenScore::kAttention) {
+    rules.tensor("attention", args.attention, shape, Types::kF32);
+    return;
+  }
   rules.rank("input", args.input, 3);
   const Shape tokens{shape[0], shape[1], args.input.dim(2)};
   rules.tensor("input", args.input, tokens, Types::kF32OrBF16);
   if (args.score == TokenScore::kSimilarity) {
     rules.tensor("cached", args.cached, tokens, Types::kF32OrBF16);
   }
+}
+
+void check_args(const SpreadScoresArgs& args) {
+  const ShapeRules rules("spread_scores");
+  rules.rank("scores", args.scores, 2);
+  rules.require(args.height >= 0 && args.width >= 0 && args.cell > 0,
+                "the grid must not be negative, and a cell has at least one token");
+  rules.tensor("scores", args.scores, {args.scores.dim(0), args.height * args.width}, Types::kF32);
 }
 
 void check_args(const SelectTokensArgs& args) {
@@ -190,27 +202,6 @@ void check_args(const ConvertArgs& args) {
   const ShapeRules rules("convert");
   rules.tensor("input", args.input, args.input.shape(), Types::kF32OrBF16);
   rules.tensor("output", args.output, args.input.shape(), Types::kF32OrBF16);
-}
-
-void check_args(const GuidedEulerArgs& args) {
-  const ShapeRules rules("guided_euler");
-  rules.rank("latent", args.latent, 5);
-  rules.rank("model_out", args.model_out, 5);
-  const Shape latent = args.latent.shape();
-  rules.require(args.model_out.dim(1) >= latent[1], "the model has too few output channels");
-  rules.tensor("latent", args.latent, latent, Types::kF32);
-  rules.tensor("model_out", args.model_out,
-               {2 * latent[0], args.model_out.dim(1), latent[2], latent[3], latent[4]},
-               Types::kF32);
-  rules.optional("update_frame", args.update_frame, {latent[0], latent[2]}, Types::kU8);
-}
-
-void check_args(const RenoiseFramesArgs& args) {
-  const ShapeRules rules("renoise_frames");
-  rules.rank("latent", args.latent, 5);
-  rules.tensor("latent", args.latent, args.latent.shape(), Types::kF32);
-  rules.tensor("noise", args.noise, args.latent.shape(), Types::kF32);
-  rules.tensor("frame", args.frame, {args.latent.dim(0), args.latent.dim(2)}, Types::kU8);
 }
 
 void check_copy(ConstTensorView source, TensorView destination) {

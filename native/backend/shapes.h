@@ -16,6 +16,7 @@ void check_args(const CrossAttentionArgs& args);
 void check_args(const BiasedAttentionArgs& args);
 void check_args(const ResidualAddArgs& args);
 void check_args(const TokenScoresArgs& args);
+void check_args(const SpreadScoresArgs& args);
 void check_args(const SelectTokensArgs& args);
 void check_args(const GatherRowsArgs& args);
 void check_args(const ScatterRowsArgs& args);
@@ -36,6 +37,9 @@ void check_args(const ChannelsFirstArgs& args);
 void check_args(const FramesToRgb8Args& args);
 void check_args(const GuidedEulerArgs& args);
 void check_args(const RenoiseFramesArgs& args);
+void check_args(const GuidedNoiseArgs& args);
+void check_args(const WeightedSumArgs& args);
+void check_args(const LearnedVarianceNoiseArgs& args);
 
 // What pack_linear and pack_conv are given.
 void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType compute);

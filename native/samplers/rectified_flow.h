@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "samplers/noise.h"
 #include "samplers/timesteps.h"
 
 namespace engine {
@@ -22,9 +23,6 @@ struct VelocityRequest {
 };
 // Returns [2n, Cout >= C, T, H, W], fp32, device: conditional rows first.
 using VelocityModel = std::function<ConstTensorView(const VelocityRequest&)>;
-
-// Fills [n, C, T, H, W], fp32, host with the noise of a step.
-using NoiseSource = std::function<void(int step, TensorView noise)>;
 
 class RectifiedFlow {
  public:

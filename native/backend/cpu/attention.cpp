@@ -121,6 +121,52 @@ const Rotation& expand_rotation(const AttentionKernels& kernels, const SelfAtten
   return rotation;
 }
 
+// Two floats for each of `queries`, kept by this thread for the length of the call.
+float* statistics_of(int64_t queries) {
+  static thread_local Tensor statistics;
+  if (statistics.empty() || statistics.elements() < 2 * queries) {
+    statistics = Tensor({2 * queries}, DType::kF32);
+  }
+  return statistics.f32();
+}
+
+// Column sums of the maps that attend_sequences has just been through. A task is some keys of all
+// heads of one frame, so that sums run over heads and queries in order, whatever the threads.
+template <typename Describe>
+void sum_columns(const CpuContext& context, const AttentionKernels& kernels, int64_t heads,
+                 const TensorView& column_sums, Describe describe) {
+  const int64_t tokens = column_sums.dim(2), tiles = ceil_div(tokens, kernels.columns);
+  const int64_t width = describe(0).width;
+  ScratchLayout part;
+  const size_t sums_at = part.add<float>(kernels.columns);
+  const size_t memory_at = part.add<float>(kernels.column_floats(width));
+  const Scratch scratch(0, static_cast<size_t>(context.threads), part.bytes());
+  const int64_t frames = column_sums.dim(0) * column_sums.dim(1);
+  for_each_task(context, frames * tiles, [&](int64_t index, size_t thread) {
+    const int64_t frame = index / tiles, first = index % tiles * kernels.columns;
+    const int64_t count = std::min(kernels.columns, tokens - first);
+    float* const sums = reinterpret_cast<float*>(scratch.part(thread) + sums_at);
+    std::fill_n(sums, kernels.columns, 0.0f);
+    for (int64_t head = 0; head < heads; ++head) {
+      const SequenceTask task = describe(frame * heads + head);
+      kernels.column_add({.query = task.query,
+                          .key = task.key,
+                          .queries = task.keys,
+                          .first = first,
+                          .count = count,
+                          .width = width,
+                          .query_transform = task.query_transform,
+                          .key_transform = task.key_transform,
+                          .highest = task.highest,
+                          .inverse = task.inverse,
+                          .sums = sums,
+                          .scratch = reinterpret_cast<float*>(scratch.part(thread) + memory_at)});
+    }
+    float* const output = column_sums.f32() + frame * tokens + first;
+    for (int64_t j = 0; j < count; ++j) output[j] = sums[j] / static_cast<float>(heads);
+  });
+}
+
 // Longer sequences than this leave the second-level cache when every lane has its own (64 tokens of
 // width 72: 900 KiB), and have enough keys to fill vectors by themselves.
 constexpr int64_t kLongestGridSequence = 32;
@@ -241,6 +287,7 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
   const int64_t length = spatial ? tokens : frames;
   const int64_t others = spatial ? frames : tokens;
   const int64_t step = spatial ? 1 : tokens;  // tokens from one position to the next
+  const int64_t sequences = args.qkv.dim(0) * others * heads;
   HeadTransform query{.norm = args.q_norm.f32(), .eps = args.norm_eps, .factor = args.scale};
   HeadTransform key{.norm = args.k_norm.f32(), .eps = args.norm_eps};
   if (!args.rope_cos.empty()) {
@@ -248,7 +295,8 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
     query.cosines = key.cosines = rotation.cosines.view().f32();
     query.sines = key.sines = rotation.sines.view().f32();
   }
-  attend_sequences(context, args.qkv.dim(0) * others * heads, length, width, [&](int64_t sequence) {
+  float* const statistics = args.column_sums.empty() ? nullptr : statistics_of(sequences * length);
+  const auto describe = [&](int64_t sequence) {
     const int64_t head = sequence % heads, other = sequence / heads % others;
     const int64_t first =
         sequence / heads / others * frames * tokens + other * (spatial ? tokens : 1);
@@ -257,16 +305,23 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
                       .stride = step * 3 * heads * width,
                       .bf16 = args.qkv.dtype() == DType::kBF16};
     };
-    return SequenceTask{.query = part(0),
-                        .key = part(1),
-                        .value = part(2),
-                        .keys = length,
-                        .width = width,
-                        .query_transform = query,
-                        .key_transform = key,
-                        .output = element(args.output, (first * heads + head) * width),
-                        .output_stride = step * heads * width};
-  });
+    SequenceTask task{.query = part(0),
+                      .key = part(1),
+                      .value = part(2),
+                      .keys = length,
+                      .width = width,
+                      .query_transform = query,
+                      .key_transform = key,
+                      .output = element(args.output, (first * heads + head) * width),
+                      .output_stride = step * heads * width};
+    if (statistics != nullptr) {
+      task.highest = statistics + sequence * length;
+      task.inverse = task.highest + sequences * length;
+    }
+    return task;
+  };
+  attend_sequences(context, sequences, length, width, describe);
+  if (statistics != nullptr) sum_columns(context, kernels, heads, args.column_sums, describe);
 }
 
 void cross_attention(const CpuContext& context, const CrossAttentionArgs& args) {

@@ -194,13 +194,71 @@ void sequence_attend(const SequenceTask& task) {
   }
   for (int64_t row = 0; row < task.count; ++row) {
     const float sum = sum_lanes(load(memory.sums + row * kLanes));
+    const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
     write_output(task.output, task.query.bf16, (task.first + row) * task.output_stride,
-                 memory.outputs + row * wide, task.width, sum > 0.0f ? 1.0f / sum : 0.0f);
+                 memory.outputs + row * wide, task.width, inverse);
+    if (task.highest == nullptr) continue;
+    task.highest[task.first + row] = memory.highest[row];
+    task.inverse[task.first + row] = inverse;
   }
 }
 
 int64_t sequence_floats(int64_t count, int64_t width) {
   return SequenceMemory(nullptr, count, width).floats;
+}
+
+// The working memory of column_add.
+struct ColumnMemory {
+  float* queries;      // [kTileRows, padded width]
+  float* keys;         // [width, kKeyTile]
+  float* scores;       // [kTileRows, kKeyTile]
+  float* rows;         // [kLanes, padded width]
+  int64_t floats = 0;  // all together
+
+  ColumnMemory(float* from, int64_t width) {
+    const int64_t wide = padded(width);
+    const auto take = [&](int64_t wanted) {
+      float* taken = from + floats;
+      floats += wanted;
+      return taken;
+    };
+    queries = take(kTileRows * wide);
+    keys = take(wide * kKeyTile);
+    scores = take(kTileRows * kKeyTile);
+    rows = take(kLanes * wide);
+  }
+};
+
+// The scores are multiplied out anew: a map of them would not fit anywhere near.
+void column_add(const ColumnTask& task) {
+  const ColumnMemory memory(task.scratch, task.width);
+  const int64_t wide = padded(task.width), columns = padded(task.count);
+  pack_keys(task.key, task.key_transform, task.first, task.count, task.width, memory.keys, kKeyTile,
+            memory.rows);
+  const float* queries[kTileRows];
+  for (int r = 0; r < kTileRows; ++r) queries[r] = memory.queries + r * wide;
+  for (int64_t row = 0; row < task.queries; row += kTileRows) {
+    const int64_t rows = smaller(kTileRows, task.queries - row);
+    for (int64_t r = 0; r < rows; ++r) {
+      read_transformed(task.query, task.query_transform, row + r, task.width,
+                       memory.queries + r * wide);
+    }
+    multiply(queries, rows, task.width, memory.keys, kKeyTile, columns, memory.scores, kKeyTile,
+             false);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* scores = memory.scores + r * kKeyTile;
+      const Vec highest = broadcast(task.highest[row + r]);
+      const Vec inverse = broadcast(task.inverse[row + r]);
+      for (int64_t j = 0; j < columns; j += kLanes) {
+        const Vec e = exp(load(scores + j) - highest);
+        store(task.sums + j, fma(e, inverse, load(task.sums + j)));
+      }
+    }
+  }
+}
+
+int64_t column_floats(int64_t width) {
+  return ColumnMemory(nullptr, width).floats;
 }
 
 void text_pack(const TextPackTask& task) {
@@ -320,6 +378,9 @@ const AttentionKernels attention_kernels{.lanes = kLanes,
                                          .tile_rows = kTileRows,
                                          .sequence_floats = sequence_floats,
                                          .sequence_attend = sequence_attend,
+                                         .columns = kKeyTile,
+                                         .column_floats = column_floats,
+                                         .column_add = column_add,
                                          .grid_floats = grid_floats,
                                          .grid_attend = grid_attend,
                                          .text_pack = text_pack,

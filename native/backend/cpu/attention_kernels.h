@@ -36,7 +36,25 @@ struct SequenceTask {
   const uint8_t* key_mask = nullptr;  // [keys], 1 = attend, or null
   void* output = nullptr;             // vector i at i * output_stride; dtype of query
   int64_t output_stride = 0;
+  // Of each query's softmax: the highest score and 1 / the sum, [queries]; or null.
+  float* highest = nullptr;
+  float* inverse = nullptr;
   float* scratch = nullptr;  // sequence_floats(count, width)
+};
+
+// Adds to sums[0, count) the probabilities that all queries of a sequence give to its keys
+// [first, first + count); count <= columns. What sequence_attend left in highest and inverse.
+struct ColumnTask {
+  HeadRows query, key;
+  int64_t queries = 0;
+  int64_t first = 0;
+  int64_t count = 0;
+  int64_t width = 0;
+  HeadTransform query_transform, key_transform;
+  const float* highest = nullptr;  // [queries]
+  const float* inverse = nullptr;  // [queries]
+  float* sums = nullptr;           // [columns]; those from `count` on are spoilt
+  float* scratch = nullptr;        // column_floats(width)
 };
 
 // Short sequences at neighbouring positions of a grid, one a lane: `positions` <= lanes of them,
@@ -94,6 +112,9 @@ struct AttentionKernels {
   int64_t tile_rows;  // counts of queries that are multiples of this waste nothing
   int64_t (*sequence_floats)(int64_t count, int64_t width);
   void (*sequence_attend)(const SequenceTask& task);
+  int64_t columns;  // keys that column_add takes at most
+  int64_t (*column_floats)(int64_t width);
+  void (*column_add)(const ColumnTask& task);
   int64_t (*grid_floats)(int64_t length, int64_t width);
   void (*grid_attend)(const GridTask& task);
   void (*text_pack)(const TextPackTask& task);

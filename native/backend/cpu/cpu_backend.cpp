@@ -150,6 +150,9 @@ void CpuBackend::residual_add(const ResidualAddArgs& args) {
 void CpuBackend::token_scores(const TokenScoresArgs& args) {
   cpu::token_scores(context_, args);
 }
+void CpuBackend::spread_scores(const SpreadScoresArgs& args) {
+  cpu::spread_scores(context_, args);
+}
 void CpuBackend::select_tokens(const SelectTokensArgs& args) {
   cpu::select_tokens(context_, args);
 }
@@ -210,6 +213,15 @@ void CpuBackend::guided_euler(const GuidedEulerArgs& args) {
 }
 void CpuBackend::renoise_frames(const RenoiseFramesArgs& args) {
   cpu::renoise_frames(context_, args);
+}
+void CpuBackend::guided_noise(const GuidedNoiseArgs& args) {
+  cpu::guided_noise(context_, args);
+}
+void CpuBackend::weighted_sum(const WeightedSumArgs& args) {
+  cpu::weighted_sum(context_, args);
+}
+void CpuBackend::learned_variance_noise(const LearnedVarianceNoiseArgs& args) {
+  cpu::learned_variance_noise(context_, args);
 }
 
 }  // namespace engine::cpu

@@ -31,6 +31,7 @@ class CpuBackend final : public Backend {
   void biased_attention(const BiasedAttentionArgs& args) override;
   void residual_add(const ResidualAddArgs& args) override;
   void token_scores(const TokenScoresArgs& args) override;
+  void spread_scores(const SpreadScoresArgs& args) override;
   void select_tokens(const SelectTokensArgs& args) override;
   void gather_rows(const GatherRowsArgs& args) override;
   void scatter_rows(const ScatterRowsArgs& args) override;
@@ -51,6 +52,9 @@ class CpuBackend final : public Backend {
   void frames_to_rgb8(const FramesToRgb8Args& args) override;
   void guided_euler(const GuidedEulerArgs& args) override;
   void renoise_frames(const RenoiseFramesArgs& args) override;
+  void guided_noise(const GuidedNoiseArgs& args) override;
+  void weighted_sum(const WeightedSumArgs& args) override;
+  void learned_variance_noise(const LearnedVarianceNoiseArgs& args) override;
 
  private:
   CpuContext context_;

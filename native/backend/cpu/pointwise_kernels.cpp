@@ -156,6 +156,49 @@ void guided_euler(float* latent, const float* conditional, const float* uncondit
   }
 }
 
+void guide(const float* conditional, const float* unconditional, float guidance, float* output,
+           int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    output[i] = unconditional[i] + guidance * (conditional[i] - unconditional[i]);
+  }
+}
+
+void weighted_sum(const float* weights, const float* const* terms, int count, float* output,
+                  int64_t n) {
+  const float a = weights[0], b = count > 1 ? weights[1] : 0.0f, c = count > 2 ? weights[2] : 0.0f;
+  const float* const x = terms[0];
+  if (count == 1) {
+    for (int64_t i = 0; i < n; ++i) output[i] = a * x[i];
+    return;
+  }
+  const float* const y = terms[1];
+  if (count == 2) {
+    for (int64_t i = 0; i < n; ++i) output[i] = a * x[i] + b * y[i];
+    return;
+  }
+  const float* const z = terms[2];
+  for (int64_t i = 0; i < n; ++i) output[i] = a * x[i] + b * y[i] + c * z[i];
+}
+
+// exp(½ (f high + (1 - f) low)) = exp(¼ ((high + low) + v (high - low))).
+TOCAFARM_INLINE Vec spread_of(Vec v, float low, float high) {
+  const Vec half = fma(v, broadcast(0.25f * (high - low)), broadcast(0.25f * (high + low)));
+  return exp(half > 88.0f ? broadcast(88.0f) : half);  // exp takes no more than 88
+}
+
+void variance_noise(float* latent, const float* v, const float* noise, float low, float high,
+                    int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec spread = spread_of(load(v + i), low, high);
+    store(latent + i, fma(spread, load(noise + i), load(latent + i)));
+  }
+  const int64_t left = n - i;
+  const Vec spread = spread_of(load_first(v + i, left), low, high);
+  store_first(latent + i, fma(spread, load_first(noise + i, left), load_first(latent + i, left)),
+              left);
+}
+
 void renoise(float* latent, const float* noise, float t, int64_t n) {
   const float keep = 1.0f - t;
   for (int64_t i = 0; i < n; ++i) latent[i] = keep * latent[i] + t * noise[i];
@@ -192,6 +235,9 @@ const PointwiseKernels kPointwiseKernels{
     .entropy_base = entropy_base,
     .finish_scores = finish_scores,
     .guided_euler = guided_euler,
+    .guide = guide,
+    .weighted_sum = weighted_sum,
+    .variance_noise = variance_noise,
     .renoise = renoise,
     .rgb8 = rgb8,
     .split_pairs = split_pairs,

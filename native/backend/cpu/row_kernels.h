@@ -50,6 +50,15 @@ struct PointwiseKernels {
   // v = unconditional + guidance (conditional - unconditional); latent += v · delta.
   void (*guided_euler)(float* latent, const float* conditional, const float* unconditional,
                        float guidance, float delta, int64_t n);
+  // output = unconditional + guidance (conditional - unconditional).
+  void (*guide)(const float* conditional, const float* unconditional, float guidance, float* output,
+                int64_t n);
+  // output = Σ weights · terms, in order; 1 to 3 of them.
+  void (*weighted_sum)(const float* weights, const float* const* terms, int count, float* output,
+                       int64_t n);
+  // latent += exp(½ (f high + (1 - f) low)) · noise, f = (v + 1) / 2.
+  void (*variance_noise)(float* latent, const float* v, const float* noise, float low, float high,
+                         int64_t n);
   // latent = (1 - t) latent + t noise.
   void (*renoise)(float* latent, const float* noise, float t, int64_t n);
   void (*rgb8)(const float* input, uint8_t* output, int64_t n);

@@ -1,6 +1,8 @@
 // Updates of the latent, one frame of one channel after the other.
 #include "backend/cpu/sampler.h"
 
+#include <cstring>
+
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_kernels.h"
 #include "backend/shapes.h"
@@ -50,6 +52,58 @@ void renoise_frames(const CpuContext& context, const RenoiseFramesArgs& args) {
     pointwise_kernels(context.isa)
         .renoise(args.latent.f32() + first, args.noise.f32() + first, args.t,
                  latent[3] * latent[4]);
+  });
+}
+
+void guided_noise(const CpuContext& context, const GuidedNoiseArgs& args) {
+  check_args(args);
+  const Shape noise = args.noise.shape();
+  const int64_t plane = noise[2] * noise[3] * noise[4], channels = args.model_out.dim(1);
+  parallel_ranges(context, noise[0] * noise[1], plane * 12, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t c = i % noise[1], b = i / noise[1];
+      const auto model_out = [&](int64_t row) {
+        return args.model_out.f32() + (row * channels + c) * plane;
+      };
+      float* const output = args.noise.f32() + i * plane;
+      if (c < args.guided_channels) {
+        pointwise_kernels(context.isa)
+            .guide(model_out(b), model_out(noise[0] + b), args.guidance, output, plane);
+      } else {
+        std::memcpy(output, model_out(b), static_cast<size_t>(plane) * sizeof(float));
+      }
+    }
+  });
+}
+
+void weighted_sum(const CpuContext& context, const WeightedSumArgs& args) {
+  check_args(args);
+  std::array<float, kMaxWeightedTerms> weights{};
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = args.terms[i].weight;
+  parallel_ranges(context, args.output.elements(), 16, [&](int64_t begin, int64_t end) {
+    std::array<const float*, kMaxWeightedTerms> terms{};
+    for (int i = 0; i < args.count; ++i) {
+      terms[static_cast<size_t>(i)] = args.terms[static_cast<size_t>(i)].tensor.f32() + begin;
+    }
+    pointwise_kernels(context.isa)
+        .weighted_sum(weights.data(), terms.data(), args.count, args.output.f32() + begin,
+                      end - begin);
+  });
+}
+
+void learned_variance_noise(const CpuContext& context, const LearnedVarianceNoiseArgs& args) {
+  check_args(args);
+  const Shape latent = args.latent.shape();
+  const int64_t plane = latent[2] * latent[3] * latent[4], channels = latent[1];
+  // A plane at a time: where a vector ends in it must not depend on the number of threads.
+  parallel_ranges(context, latent[0] * channels, plane * 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t c = i % channels, b = i / channels;
+      const float* const v = args.model_out.f32() + ((2 * b + 1) * channels + c) * plane;
+      pointwise_kernels(context.isa)
+          .variance_noise(args.latent.f32() + i * plane, v, args.noise.f32() + i * plane,
+                          args.log_variance_min, args.log_variance_max, plane);
+    }
   });
 }
 

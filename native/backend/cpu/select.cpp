@@ -69,6 +69,20 @@ void select_row(const float* scores, int64_t tokens, int64_t count, int32_t* ind
   }
 }
 
+// The highest score of the block that begins at (top, left); the first of equals.
+float* highest_of_cell(const SpreadScoresArgs& args, float* scores, int64_t top, int64_t left) {
+  const int64_t bottom = std::min(top + args.cell, args.height);
+  const int64_t right = std::min(left + args.cell, args.width);
+  float* highest = scores + top * args.width + left;
+  for (int64_t y = top; y < bottom; ++y) {
+    for (float* score = scores + y * args.width + left; score < scores + y * args.width + right;
+         ++score) {
+      if (sort_key(*score) > sort_key(*highest)) highest = score;
+    }
+  }
+  return highest;
+}
+
 // Base scores by norm or similarity of tokens [begin, end), counted over all batch rows.
 void score_tokens(const CpuContext& context, const TokenScoresArgs& args, int64_t begin,
                   int64_t end) {
@@ -122,7 +136,7 @@ struct Move {
 void token_scores(const CpuContext& context, const TokenScoresArgs& args) {
   check_args(args);
   const int64_t batch = args.scores.dim(0), tokens = args.scores.dim(1);
-  if (args.score != TokenScore::kEntropy) {
+  if (args.score == TokenScore::kNorm || args.score == TokenScore::kSimilarity) {
     parallel_ranges(context, batch * tokens, args.input.dim(2) * 8,
                     [&](int64_t begin, int64_t end) { score_tokens(context, args, begin, end); });
   }
@@ -133,11 +147,28 @@ void token_scores(const CpuContext& context, const TokenScoresArgs& args) {
       if (args.score == TokenScore::kEntropy) {
         const float* half = args.half_entropy.f32() + b % (batch / 2) * tokens;
         kernels.entropy_base(half, half + batch / 2 * tokens, scores, tokens);
+      } else if (args.score == TokenScore::kAttention) {
+        std::copy_n(args.attention.f32() + b * tokens, tokens, scores);
       }
       const ConstRow row{scores, false};
       const double norm = std::sqrt(reduction_kernels(context.isa).dot(row, row, tokens));
       kernels.finish_scores(scores, static_cast<float>(std::max(norm, kSmallestScoreNorm)),
                             args.staleness_weight, args.counters.i32() + b * tokens, tokens);
+    }
+  });
+}
+
+void spread_scores(const CpuContext& context, const SpreadScoresArgs& args) {
+  check_args(args);
+  const int64_t tokens = args.height * args.width;
+  parallel_ranges(context, args.scores.dim(0), tokens * 16, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      float* const scores = args.scores.f32() + b * tokens;
+      for (int64_t top = 0; top < args.height; top += args.cell) {
+        for (int64_t left = 0; left < args.width; left += args.cell) {
+          *highest_of_cell(args, scores, top, left) *= args.factor;
+        }
+      }
     }
   });
 }

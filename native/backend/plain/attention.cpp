@@ -64,9 +64,11 @@ double dot(const std::vector<double>& left, const std::vector<double>& right) {
   return sum;
 }
 
-// `token_of` gives the row in qkv of each position of one sequence.
+// `token_of` gives the row in qkv of each position of one sequence. Where column sums are wanted,
+// they are added to `columns` [length].
 template <typename TokenOf>
-void attend_sequence(const SelfAttentionArgs& args, int64_t length, TokenOf token_of) {
+void attend_sequence(const SelfAttentionArgs& args, int64_t length, TokenOf token_of,
+                     std::vector<double>* columns = nullptr) {
   const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
   const auto count = static_cast<size_t>(length);
   std::vector<std::vector<double>> keys(count), values(count);
@@ -82,6 +84,7 @@ void attend_sequence(const SelfAttentionArgs& args, int64_t length, TokenOf toke
         scores[j] = dot(query, keys[j]) * static_cast<double>(args.scale);
       }
       softmax(scores);
+      for (size_t j = 0; columns != nullptr && j < count; ++j) (*columns)[j] += scores[j];
       for (int64_t c = 0; c < width; ++c) {
         double sum = 0.0;
         for (size_t j = 0; j < count; ++j) sum += scores[j] * values[j][static_cast<size_t>(c)];
@@ -138,7 +141,15 @@ void self_attention(const SelfAttentionArgs& args) {
   for (int64_t b = 0; b < batch; ++b) {
     if (args.axis == AttentionAxis::kSpatial) {
       for (int64_t t = 0; t < frames; ++t) {
-        attend_sequence(args, tokens, [&](int64_t s) { return (b * frames + t) * tokens + s; });
+        const int64_t first = (b * frames + t) * tokens;
+        std::vector<double> columns(static_cast<size_t>(tokens), 0.0);
+        attend_sequence(
+            args, tokens, [&](int64_t s) { return first + s; },
+            args.column_sums.empty() ? nullptr : &columns);
+        for (int64_t s = 0; !args.column_sums.empty() && s < tokens; ++s) {
+          store(args.column_sums, first + s,
+                columns[static_cast<size_t>(s)] / static_cast<double>(args.qkv.dim(4)));
+        }
       }
     } else {
       for (int64_t s = 0; s < tokens; ++s) {

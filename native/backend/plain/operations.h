@@ -27,6 +27,7 @@ float residual_value(float x, const std::array<ResidualTerm, kMaxResidualTerms>&
 bool is_noisy(const FrameMask& frames, int64_t row, int64_t token);
 void residual_add(const ResidualAddArgs& args);
 void token_scores(const TokenScoresArgs& args);
+void spread_scores(const SpreadScoresArgs& args);
 void select_tokens(const SelectTokensArgs& args);
 void gather_rows(const GatherRowsArgs& args);
 void scatter_rows(const ScatterRowsArgs& args);
@@ -47,5 +48,8 @@ void channels_first(const ChannelsFirstArgs& args);
 void frames_to_rgb8(const FramesToRgb8Args& args);
 void guided_euler(const GuidedEulerArgs& args);
 void renoise_frames(const RenoiseFramesArgs& args);
+void guided_noise(const GuidedNoiseArgs& args);
+void weighted_sum(const WeightedSumArgs& args);
+void learned_variance_noise(const LearnedVarianceNoiseArgs& args);
 
 }  // namespace engine::plain

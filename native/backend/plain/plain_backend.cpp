@@ -42,6 +42,7 @@ class PlainBackend final : public Backend {
   void biased_attention(const BiasedAttentionArgs& args) override { plain::biased_attention(args); }
   void residual_add(const ResidualAddArgs& args) override { plain::residual_add(args); }
   void token_scores(const TokenScoresArgs& args) override { plain::token_scores(args); }
+  void spread_scores(const SpreadScoresArgs& args) override { plain::spread_scores(args); }
   void select_tokens(const SelectTokensArgs& args) override { plain::select_tokens(args); }
   void gather_rows(const GatherRowsArgs& args) override { plain::gather_rows(args); }
   void scatter_rows(const ScatterRowsArgs& args) override { plain::scatter_rows(args); }
@@ -64,6 +65,11 @@ class PlainBackend final : public Backend {
   void frames_to_rgb8(const FramesToRgb8Args& args) override { plain::frames_to_rgb8(args); }
   void guided_euler(const GuidedEulerArgs& args) override { plain::guided_euler(args); }
   void renoise_frames(const RenoiseFramesArgs& args) override { plain::renoise_frames(args); }
+  void guided_noise(const GuidedNoiseArgs& args) override { plain::guided_noise(args); }
+  void weighted_sum(const WeightedSumArgs& args) override { plain::weighted_sum(args); }
+  void learned_variance_noise(const LearnedVarianceNoiseArgs& args) override {
+    plain::learned_variance_noise(args);
+  }
 
  private:
   static void copy(ConstTensorView source, TensorView destination) {

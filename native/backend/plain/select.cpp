@@ -23,6 +23,7 @@ float base_score(const TokenScoresArgs& args, int64_t row, int64_t token) {
     const float* half = args.half_entropy.f32();
     return 1.0f + (half[first * tokens + token] + half[(first + batch / 2) * tokens + token]);
   }
+  if (args.score == TokenScore::kAttention) return args.attention.f32()[row * tokens + token];
   const int64_t channels = args.input.dim(2), begin = (row * tokens + token) * channels;
   double squares = 0.0, cached_squares = 0.0, product = 0.0;
   for (int64_t i = begin; i < begin + channels; ++i) {
@@ -59,6 +60,26 @@ void token_scores(const TokenScoresArgs& args) {
     for (int64_t n = 0; n < tokens; ++n) {
       const float staleness = static_cast<float>(args.counters.i32()[b * tokens + n]);
       scores[n] = scores[n] / norm + args.staleness_weight * staleness;
+    }
+  }
+}
+
+void spread_scores(const SpreadScoresArgs& args) {
+  check_args(args);
+  for (int64_t b = 0; b < args.scores.dim(0); ++b) {
+    float* const scores = args.scores.f32() + b * args.height * args.width;
+    for (int64_t top = 0; top < args.height; top += args.cell) {
+      for (int64_t left = 0; left < args.width; left += args.cell) {
+        float* highest = scores + top * args.width + left;
+        for (int64_t y = top; y < std::min(top + args.cell, args.height); ++y) {
+          for (int64_t x = left; x < std::min(left + args.cell, args.width); ++x) {
+            float* const score = scores + y * args.width + x;
+            const bool lowest = std::isnan(*highest) && !std::isnan(*score);
+            if (*score > *highest || lowest) highest = score;
+          }
+        }
+        *highest *= args.factor;
+      }
     }
   }
 }

@@ -48,6 +48,32 @@ OperationCase self_case(AttentionAxis axis, SelfSizes sizes, bool norm, bool rop
       }};
 }
 
+// Self-attention that also sums the columns of its maps.
+OperationCase column_case(SelfSizes sizes, bool norm, DType dtype) {
+  std::string name =
+      case_name("self_attention_columns",
+                {sizes.batch, sizes.frames, sizes.tokens, sizes.heads, sizes.width}, dtype);
+  name += norm ? "_norm" : "";
+  return {name, sizes.batch, tolerance_of(dtype), [=] {
+            const Source qkv = normal(
+                {sizes.batch, sizes.frames, sizes.tokens, 3, sizes.heads, sizes.width}, 1, dtype);
+            const Source q_norm = normal({sizes.width}, 2), k_norm = normal({sizes.width}, 3);
+            return [=](Workbench& bench, Rows rows) {
+              SelfAttentionArgs args;
+              args.qkv = bench.in(qkv, rows);
+              if (norm) {
+                args.q_norm = bench.in(q_norm);
+                args.k_norm = bench.in(k_norm);
+              }
+              args.scale = scale_of(sizes.width);
+              args.output = bench.out(
+                  {rows.count, sizes.frames, sizes.tokens, sizes.heads * sizes.width}, dtype);
+              args.column_sums = bench.out({rows.count, sizes.frames, sizes.tokens}, DType::kF32);
+              bench.backend().self_attention(args);
+            };
+          }};
+}
+
 struct CrossSizes {
   int64_t tokens, computed, heads, width;
   std::vector<int32_t> text_lengths;  // one a batch row
@@ -152,6 +178,10 @@ std::vector<OperationCase> attention_cases() {
     cases.push_back(self_case(kTemporal, {2, 5, 7, 3, 6}, true, true, dtype));
     cases.push_back(self_case(kTemporal, {1, 5, 405, 16, 72}, true, true, dtype));
     cases.push_back(self_case(kTemporal, {2, 1, 9, 2, 8}, true, true, dtype));
+    cases.push_back(column_case({1, 1, 1, 1, 1}, false, dtype));
+    cases.push_back(column_case({2, 3, 21, 3, 6}, true, dtype));
+    cases.push_back(column_case({2, 1, 64, 2, 72}, false, dtype));
+    cases.push_back(column_case({2, 1, 405, 2, 72}, true, dtype));
     cases.push_back(cross_case({11, 11, 3, 6, {5, 1, 8}}, dtype));
     cases.push_back(cross_case({64, 13, 4, 36, {77, 20}}, dtype));
     cases.push_back(cross_case({300, 60, 16, 72, {40, 40}}, dtype));

@@ -29,6 +29,25 @@ OperationCase entropy_case(ScoreSizes sizes) {
           }};
 }
 
+OperationCase attention_score_case(ScoreSizes sizes) {
+  return {case_name("token_scores_attention", {sizes.batch, sizes.tokens}), sizes.batch,
+          tolerance_of(DType::kF32), [=] {
+            const Source columns = normal({sizes.batch, sizes.tokens}, 1);
+            const Source counters = integers({sizes.batch, sizes.tokens}, 2, 7);
+            return [=](Workbench& bench, Rows rows) {
+              bench.backend().token_scores(
+                  {.score = TokenScore::kAttention,
+                   .half_entropy = {},
+                   .input = {},
+                   .cached = {},
+                   .attention = bench.in(columns, rows),
+                   .counters = bench.in(counters, rows),
+                   .staleness_weight = 0.25f / 3.0f,
+                   .scores = bench.out({rows.count, sizes.tokens}, DType::kF32)});
+            };
+          }};
+}
+
 OperationCase feature_score_case(TokenScore score, ScoreSizes sizes, DType dtype, DType cached) {
   std::string name =
       case_name(score == TokenScore::kNorm ? "token_scores_norm" : "token_scores_similarity",
@@ -58,6 +77,26 @@ Source hard_scores(int64_t batch, int64_t tokens) {
   std::vector<float> values;
   for (int64_t i = 0; i < batch * tokens; ++i) values.push_back(kHard[i * 5 % 13]);
   return floats({batch, tokens}, values);
+}
+
+struct GridSizes {
+  int64_t batch, height, width, cell;
+};
+
+OperationCase spread_case(const std::string& what, GridSizes sizes) {
+  const int64_t tokens = sizes.height * sizes.width;
+  return {case_name("spread_scores_" + what, {sizes.batch, sizes.height, sizes.width, sizes.cell}),
+          sizes.batch, 0.0, [=] {
+            const Source scores = what == "hard" ? hard_scores(sizes.batch, tokens)
+                                                 : normal({sizes.batch, tokens}, 1);
+            return [=](Workbench& bench, Rows rows) {
+              bench.backend().spread_scores({.scores = bench.inout(scores, rows),
+                                             .height = sizes.height,
+                                             .width = sizes.width,
+                                             .cell = sizes.cell,
+                                             .factor = 1.6f});
+            };
+          }};
 }
 
 OperationCase select_case(const std::string& what, int64_t batch, int64_t tokens, int64_t count) {
@@ -129,6 +168,12 @@ std::vector<OperationCase> selection_cases() {
     cases.push_back(gather_case({2, 9, 3}, 9, dtype, dtype));
     cases.push_back(gather_case({2, 9, 3}, 0, dtype, dtype));
     cases.push_back(scatter_case({2, 9, 3}, 0, dtype, dtype));
+  }
+  cases.push_back(attention_score_case({2, 37, 0}));
+  cases.push_back(attention_score_case({2, 1024, 0}));
+  for (const GridSizes sizes : {GridSizes{1, 1, 1, 1}, {2, 16, 16, 2}, {2, 7, 10, 4}}) {
+    cases.push_back(spread_case("random", sizes));
+    cases.push_back(spread_case("hard", sizes));
   }
   for (const int64_t count : {0, 1, 100, 300, 301}) {
     cases.push_back(select_case("hard", 2, 301, count));

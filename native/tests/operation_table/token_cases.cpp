@@ -258,35 +258,6 @@ OperationCase convert_case(int64_t count, int64_t channels, DType from, DType to
           }};
 }
 
-OperationCase euler_case(bool mask) {
-  return {std::string("guided_euler_2x4x3x9x11") + (mask ? "_mask" : ""), 1, 0.0, [=] {
-            const Source latent = normal({2, 4, 3, 9, 11}, 1);
-            const Source model_out = normal({4, 8, 3, 9, 11}, 2);
-            const Source frames = integers({2, 3}, 3, 2, DType::kU8);
-            return [=](Workbench& bench, Rows) {
-              bench.backend().guided_euler(
-                  {.latent = bench.inout(latent),
-                   .model_out = bench.in(model_out),
-                   .guidance = 7.0f,
-                   .delta = 0.033f,
-                   .update_frame = mask ? bench.in(frames) : ConstTensorView()});
-            };
-          }};
-}
-
-OperationCase renoise_case() {
-  return {"renoise_frames_2x4x3x9x11", 2, 0.0, [] {
-            const Source latent = normal({2, 4, 3, 9, 11}, 1), noise = normal({2, 4, 3, 9, 11}, 2);
-            const Source frames = integers({2, 3}, 3, 2, DType::kU8);
-            return [=](Workbench& bench, Rows rows) {
-              bench.backend().renoise_frames({.latent = bench.inout(latent, rows),
-                                              .noise = bench.in(noise, rows),
-                                              .frame = bench.in(frames, rows),
-                                              .t = 0.37f});
-            };
-          }};
-}
-
 }  // namespace
 
 std::vector<OperationCase> token_cases() {
@@ -325,9 +296,6 @@ std::vector<OperationCase> token_cases() {
   cases.push_back(add_rows_case(5, 81, 1152));
   cases.push_back(add_case(3, 5));
   cases.push_back(add_case(9, 20001));
-  cases.push_back(euler_case(false));
-  cases.push_back(euler_case(true));
-  cases.push_back(renoise_case());
   return cases;
 }
 

@@ -70,6 +70,7 @@ std::vector<OperationCase> product_cases();
 std::vector<OperationCase> attention_cases();
 std::vector<OperationCase> token_cases();
 std::vector<OperationCase> selection_cases();
+std::vector<OperationCase> sampler_cases();
 std::vector<OperationCase> frame_cases();
 
 }  // namespace engine::operation_table
