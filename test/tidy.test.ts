@@ -19,6 +19,7 @@ import {
   includeLayers,
   plainTools,
   pureCore,
+  seededSimulation,
 } from "./support/layer-rules.js";
 
 const sources = readSources(packageRoot());
@@ -89,6 +90,14 @@ const rules: readonly RuleTest[] = [
       ["coordinator/core/a.ts", "const now = Date.now();\n"],
       ["coordinator/core/a.ts", 'import { hash } from "node:crypto";\n'],
       ["coordinator/core/a.ts", "setTimeout(f, 1);\n"],
+    ],
+  },
+  {
+    name: "a simulation keeps its own time and draws from its own seed",
+    rule: seededSimulation,
+    caught: [
+      ["simulation/a.ts", "const now = performance.now();\n"],
+      ["simulation/a.ts", "const chance = Math.random();\n"],
     ],
   },
   {

@@ -10,7 +10,9 @@ import { compiledTests, runNodeTests } from "./node-tests.mjs";
 import { setUp, setUpTests } from "./setup.mjs";
 import { inRoot, run, runTool, ToolError } from "./steps.mjs";
 
-const sourceFolders = ["artifacts", "bench", "cli", "common", "coordinator", "engine", "worker"];
+const sourceFolders = [
+  ..."artifacts bench cli common coordinator engine simulation worker".split(" "),
+];
 
 /** Each resolves to how many tests passed and failed. */
 const suites = {
@@ -21,6 +23,9 @@ const suites = {
   // One file after another: each starts processes that want the cores for themselves.
   integration: (env) =>
     runNodeTests("integration", compiledTests(["test/integration"]), { concurrency: 1, env }),
+  // One file after another: each has rows of worlds that run at once.
+  simulation: (env) =>
+    runNodeTests("simulation", compiledTests(["test/simulation"]), { concurrency: 1, env }),
   // Farms that are struck mostly wait for what comes back, so two at a time.
   chaos: (env) => runNodeTests("chaos", compiledTests(["test/chaos"]), { concurrency: 2, env }),
   sanitizers: async () => {

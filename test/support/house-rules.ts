@@ -15,7 +15,8 @@ const lineColumnsMax = 100;
 const fileLinesMax = 500;
 
 const folders = [
-  ".ci artifacts bench cli common console coordinator deploy engine native proto test tools worker",
+  ".ci artifacts bench cli common console coordinator deploy engine native proto simulation test",
+  "tools worker",
 ].flatMap((names) => names.split(" "));
 const endings = [".ts", ".mjs", ".cpp", ".h", ".cu", ".cuh", ".proto"];
 // Made by a program, or recorded data.

@@ -20,7 +20,11 @@ const layers: readonly (readonly [layer: string, mayImport: readonly string[]])[
   ],
   ["coordinator/", ["coordinator/", "common/", "proto/gen/", "artifacts/", "engine/plan.ts"]],
   ["worker/", ["worker/", "common/", "proto/gen/", "artifacts/", "engine/"]],
-  ["cli/", ["cli/", "common/", "proto/gen/", "artifacts/", "engine/"]],
+  [
+    "simulation/",
+    ["simulation/", "coordinator/core/", "coordinator/nats/event-codec.ts", "common/"],
+  ],
+  ["cli/", ["cli/", "common/", "proto/gen/", "artifacts/", "engine/", "simulation/"]],
   ["console/", ["console/", "proto/gen/"]],
   ["engine/", ["engine/", "common/"]],
   ["artifacts/", ["artifacts/", "common/"]],
@@ -91,13 +95,37 @@ export const plainTools: HouseRule = ({ file, text }) => {
     .map((specifier) => `${file} imports ${specifier}: tools use Node's own modules only`);
 };
 
-const impure: readonly (readonly [RegExp, string])[] = [
-  [/\bDate\s*\.\s*now\b|\bnew\s+Date\(\s*\)|\bperformance\s*\./, "a clock: take `now` as argument"],
-  [/\bMath\s*\.\s*random\b|\brandomUUID\b/, "randomness: hash a seed that comes in"],
-  [/\bset(?:Timeout|Interval|Immediate)\b/, "a timer: answer with a time to come back"],
+type Impurity = readonly [seen: RegExp, cure: string];
+
+const clock: Impurity = [
+  /\bDate\s*\.\s*now\b|\bnew\s+Date\(\s*\)|\bperformance\s*\./,
+  "a clock: take `now` as argument",
+];
+const randomness: Impurity = [
+  /\bMath\s*\.\s*random\b|\brandomUUID\b/,
+  "randomness: hash a seed that comes in",
+];
+const timer: Impurity = [
+  /\bset(?:Timeout|Interval|Immediate)\b/,
+  "a timer: answer with a time to come back",
+];
+
+const impure: readonly Impurity[] = [
+  clock,
+  randomness,
+  timer,
   [/\bprocess\s*\.|\bfetch\(/, "the outside world: take what is needed as argument"],
   [/from\s*["']node:/, "a module of Node: pure code needs none"],
 ];
+
+/** A simulation has its own time and its own chance, or its seeds would be worth nothing. */
+export const seededSimulation: HouseRule = ({ file, text }) => {
+  if (!file.startsWith("simulation/") || file.endsWith(".test.ts")) return [];
+  const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+  return [clock, randomness, timer].flatMap(([pattern, cure]) =>
+    pattern.test(code) ? [`${file} is simulated and uses ${cure}`] : [],
+  );
+};
 
 /** The coordinator's core decides from its arguments alone. */
 export const pureCore: HouseRule = ({ file, text }) => {
