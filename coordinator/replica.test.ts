@@ -132,7 +132,7 @@ test("a deposed leader's hopes are never seen, and it begins again as a standby"
   assert.deepEqual(await batchesOf(first), ["b1", "b3"]);
 });
 
-test("an append whose outcome is unclear ends the reign, and the log says what holds", async (t) => {
+test("an append with an unclear outcome ends the reign, and the log says what holds", async (t) => {
   const inner = memoryEventLog();
   let unclear = false;
   const eventLog: EventLog = {
@@ -155,7 +155,7 @@ test("an append whose outcome is unclear ends the reign, and the log says what h
   assert.equal(repeated.refusal, null);
 });
 
-test("liveness is the leader's: a standby knows no workers, and a new leader asks anew", async (t) => {
+test("a standby knows no workers, and a new leader asks them anew", async (t) => {
   const { start } = pool(t);
   const first = await start("a");
   const second = await start("b");

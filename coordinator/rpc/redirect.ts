@@ -1,5 +1,5 @@
-// WorkerLink of a replica: agents of the leader are served, those that dial a standby are told where
-// the leader is. When a reign ends, its agents' streams end with it, and they dial again.
+// WorkerLink of a replica: agents of the leader are served, those that dial a standby are told
+// where the leader is. When a reign ends, its agents' streams end with it, and they dial again.
 
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type {

@@ -36,7 +36,7 @@ test("SIGTERM of the leader hands over at once, and what was accepted goes on", 
   assert.equal(ended.clipsPublished, 1);
 });
 
-test("a leader that was stopped by SIGSTOP answers nothing from its past, and stands by", async (t) => {
+test("a leader that stood still answers nothing from its past, and stands by", async (t) => {
   const pool = await FailoverPool.start(t, { coordinators: 2 });
   const first = await pool.leader();
   const [second] = pool.coordinators.filter((coordinator) => coordinator !== first);
