@@ -120,6 +120,20 @@ test("as many are cut as clips wait, of the worst tier first", () => {
   assert.deepEqual(cut, ["low", "low", "middle"]);
 });
 
+test("for a batch that has only risen one attempt is cut, since its next lease takes it back", () => {
+  const farm = new TestFarm({ ...defaultRules, tierRaiseMs: 5_000 });
+  farm.submit("middle", { clips: 10, priority: 3 });
+  for (const id of ["w1", "w2", "w3"]) farm.join(id);
+  farm.place();
+  farm.submit("low", { clips: 9, priority: 4, tenant: "other" });
+  assert.equal(cuts(waitLong(farm)).length, 1);
+});
+
+test("a batch never rises above its own attempts", () => {
+  const farm = busy(["w1"], { ...defaultRules, tierRaiseMs: 1_000 });
+  assert.deepEqual(cuts(waitLong(farm)), []);
+});
+
 test("what has not begun is taken back before anything is cut", () => {
   const farm = busy(["w1"]);
   farm.ask("w1", 29);

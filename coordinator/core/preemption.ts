@@ -69,7 +69,9 @@ function* waiting(
     for (const work of works.items) {
       if (room <= 0) break;
       if (now - work.batch.waitingSince < rules.preemption.waitMs) continue;
-      const clips = Math.min(room, undemanding(work));
+      // A batch that has only risen is back in its own tier after one lease.
+      const most = tier < work.batch.priority ? 1 : room;
+      const clips = Math.min(most, undemanding(work));
       room -= clips;
       if (clips > 0) yield { work, clips };
     }

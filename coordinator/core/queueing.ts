@@ -66,6 +66,7 @@ export function release(state: State, batch: Batch, clip: Clip): number {
   const seconds = lease.since === null ? 0 : (state.at - lease.since) / 1000;
   clip.lease = null;
   batch.leased.delete(clip.index);
+  if (batch.leased.size === 0) batch.waitingSince = state.at;
   state.leases.delete(clipKey(batch.id, clip.index));
   const onWorker = present(state.leasesByWorker.get(lease.worker), "a worker has its leases");
   onWorker.delete(lease);

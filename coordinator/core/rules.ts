@@ -50,8 +50,8 @@ export interface Rules {
   /** Of all others. */
   readonly tenantDefault: TenantRules;
   /**
-   * A batch that got no device for this long rises a tier, and again after as long; a lease takes
-   * it back to its own. 0 = never.
+   * A batch that had no device at all for this long rises a tier, and again after as long; a lease
+   * takes it back to its own. 0 = never.
    */
   readonly tierRaiseMs: number;
   readonly quarantine: QuarantineRules;

@@ -105,7 +105,7 @@ export interface Batch {
   readonly serial: number;
   /** Place among the batches of its tenant and tier: 0, less when moved first, more when last. */
   rank: number;
-  /** It got no device since then, though it may have had nothing to render. */
+  /** It was given no device since then, though it may have had nothing to render. */
   waitingSince: number;
   /** No clip before this one is fresh, which means: has no record. */
   nextFresh: number;

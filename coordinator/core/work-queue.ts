@@ -62,10 +62,10 @@ interface Turn {
 
 type Due = { readonly batch: string; readonly clip: number } | { readonly batch: string };
 
-/** A tier better for every `tierRaiseMs` that the batch got no device. */
+/** A tier better for every `tierRaiseMs` for which the batch had no device at all. */
 export function effectiveTier(batch: Batch, rules: Rules, now: number): number {
   const { tierRaiseMs } = rules;
-  if (tierRaiseMs === 0) return batch.priority;
+  if (tierRaiseMs === 0 || batch.leased.size > 0) return batch.priority;
   return Math.max(0, batch.priority - Math.floor((now - batch.waitingSince) / tierRaiseMs));
 }
 
