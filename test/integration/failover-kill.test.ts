@@ -19,7 +19,7 @@ const takeoverMsMax = 10_000;
 const clips = 500;
 const prompts = Array.from({ length: clips }, (_, index) => `clip ${index}`);
 
-test("kill -9 of the leader loses none of 200 clips in flight, and publishes none twice", async (t) => {
+test("kill -9 of the leader loses none of 200 clips and publishes none twice", async (t) => {
   const pool = await FailoverPool.start(t, {
     coordinators: 3,
     flags: ["--lease-seconds", "6"],

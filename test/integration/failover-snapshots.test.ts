@@ -1,5 +1,5 @@
-// A log that is cut behind its snapshots: coordinators that come later, or lead later, know all that
-// was in it.
+// A log that is cut behind its snapshots: coordinators that come later, or lead later, know all
+// that was in it.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

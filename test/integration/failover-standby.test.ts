@@ -57,7 +57,7 @@ test("16 MiB of prompts go through a standby, more than a NATS message may have"
   assert.equal((await agent.lease()).prompt, prompts[0]);
 });
 
-test("a call that was handed on is refused by who does not lead, and not handed on again", async (t) => {
+test("a call that was handed on is not handed on again by who does not lead", async (t) => {
   const { standby } = await leaderAndStandby(t);
   const metadata = new Metadata();
   metadata.set("tocafarm-forwarded", "1");
