@@ -1,7 +1,7 @@
 // A disk that is full: the workers', the artifact store's, the log's. Nothing that was accepted is
 // lost, nothing more is accepted that could be, and the farm goes on when there is space again.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { asFarmError } from "../../common/errors.js";
@@ -10,7 +10,8 @@ import { SmallDisk } from "../support/chaos-disk.js";
 import { ChaosFarm, type Submitted } from "../support/chaos-farm.js";
 import { checkHistory, readEvents } from "../support/chaos-history.js";
 import { brief } from "../support/chaos-scenes.js";
-import { submit } from "../support/farm-batches.js";
+import { demoPrompts, ended, rendered, submit } from "../support/farm-batches.js";
+import { clientOf, FarmSandbox, idleWorkers } from "../support/farm-processes.js";
 import { eventually } from "../support/worker-process.js";
 
 const diskMebibytes = 16;
@@ -87,4 +88,31 @@ test("a log that cannot be written to refuses submissions, and loses none", asyn
   disk.empty();
   await farm.calm();
   await audit(farm, [...accepted, await farm.submit(brief)]);
+});
+
+test("a farm of one command on a disk that is full goes on when it is not", async (t) => {
+  const disk = SmallDisk.of(t, diskMebibytes);
+  if (disk === null) return;
+  const sandbox = FarmSandbox.of(t);
+  symlinkSync(folderOn(disk, "data"), sandbox.dataFolder);
+  const coordinator = await sandbox.coordinator();
+  const client = clientOf(t, coordinator);
+  await sandbox.worker(coordinator, "w1");
+  await idleWorkers(client, "w1");
+  await rendered(client, demoPrompts.slice(0, 1));
+  disk.fill();
+  const accepted: string[] = [];
+  const refused = async () => {
+    const answer = await submit(client, demoPrompts.slice(0, 1)).catch(asFarmError);
+    if (typeof answer === "string") accepted.push(answer);
+    else assert.ok(["IO", "UNAVAILABLE"].includes(answer.code), answer.message);
+    return typeof answer !== "string";
+  };
+  await eventually(refused, { limitMs: 60_000, what: "a submission is refused" });
+  disk.empty();
+  await idleWorkers(client, "w1");
+  accepted.push(await submit(client, demoPrompts.slice(0, 1)));
+  for (const batch of accepted) {
+    assert.equal((await ended(client, batch)).batch.state, "BATCH_STATE_SUCCEEDED");
+  }
 });

@@ -65,6 +65,17 @@ export function bitsOf(artifactsFolder: string, clip: Clip): string {
   return JSON.stringify({ ...manifest, resumed_from: null });
 }
 
+/** Tries again for as long as nobody leads; the test's own limit ends it. */
+async function untilLed<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (asFarmError(thrown).code !== "UNAVAILABLE") throw thrown;
+    }
+  }
+}
+
 /** What is rendered: two clips, of the first two prompts. */
 export type Changes = Partial<RenderSpec>;
 
@@ -166,14 +177,12 @@ export class ChaosFarm {
   }
 
   /** Sends a batch of two clips, again and again under the same key until it is accepted. */
-  async submit(changes: Changes, key: string = randomUUID()): Promise<Submitted> {
-    for (;;) {
-      try {
-        return await this.submitOnce(changes, key);
-      } catch (thrown) {
-        if (asFarmError(thrown).code !== "UNAVAILABLE") throw thrown;
-      }
-    }
+  submit(changes: Changes, key: string = randomUUID()): Promise<Submitted> {
+    return untilLed(() => this.submitOnce(changes, key));
+  }
+
+  cancel(batch: string): Promise<unknown> {
+    return untilLed(() => this.client.cancel(batch));
   }
 
   /** Throws UNAVAILABLE when nobody who leads is found for a while. */
