@@ -1,7 +1,7 @@
 // Many agents in the test's own process, over real connections to several coordinators: each has
 // devices that "render" for a while, goes on while it is cut off, dials whichever coordinator
-// leads, and says again what may not have been heard. What was rendered to its end is remembered, so that
-// the log can be held to it.
+// leads, and says again what may not have been heard. What was rendered to its end is remembered,
+// so that the log can be held to it.
 
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { createClient } from "../../common/rpc.js";
