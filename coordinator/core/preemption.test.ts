@@ -120,7 +120,7 @@ test("as many are cut as clips wait, of the worst tier first", () => {
   assert.deepEqual(cut, ["low", "low", "middle"]);
 });
 
-test("for a batch that has only risen one attempt is cut, since its next lease takes it back", () => {
+test("for a batch that has only risen, one attempt is cut: its next lease takes it back", () => {
   const farm = new TestFarm({ ...defaultRules, tierRaiseMs: 5_000 });
   farm.submit("middle", { clips: 10, priority: 3 });
   for (const id of ["w1", "w2", "w3"]) farm.join(id);
