@@ -10,6 +10,7 @@ import { addDoctor } from "./commands/doctor.js";
 import { addProcesses } from "./commands/processes.js";
 import { addQueue } from "./commands/queue.js";
 import { addRender } from "./commands/render.js";
+import { addSimulate } from "./commands/simulate.js";
 import { addSubmit } from "./commands/submit.js";
 import { addUp } from "./commands/up.js";
 import { addVerify } from "./commands/verify.js";
@@ -46,7 +47,7 @@ const groups: readonly (readonly [heading: string, readonly ((root: Command) => 
   ["Render:", [addRender, addUp, addSubmit, addWatch]],
   ["Batches:", [addBatches, addQueue]],
   ["Clips:", [addClips]],
-  ["Farm:", [addWorkers, addProcesses]],
+  ["Farm:", [addWorkers, addProcesses, addSimulate]],
   ["This machine:", [addVerify, addDoctor]],
 ];
 

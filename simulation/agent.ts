@@ -4,7 +4,7 @@
 
 import type { Command } from "../coordinator/core/commands.js";
 import type { AttemptRef, Checkpoint, Failure, RenderTotals } from "../coordinator/core/events.js";
-import type { ModelInfo } from "../coordinator/core/liveness.js";
+import type { AttemptReport, ModelInfo } from "../coordinator/core/liveness.js";
 import type { DownMessage, LeaseMessage, UpMessage } from "./connection.js";
 import { type HeldAttempt, SimulatedEngine } from "./engine.js";
 import { SimulatedProcess } from "./process.js";
@@ -99,7 +99,9 @@ export class SimulatedAgent {
   /** Devices that want a lease, said to a coordinator that has welcomed the agent. */
   asking(): readonly string[] {
     if (this.#link === null || !this.#welcomed) return [];
-    return [...this.#seats].flatMap(([name, seat]) => (this.#asks(seat) ? [name] : []));
+    const names: string[] = [];
+    for (const [name, seat] of this.#seats) if (this.#asks(seat)) names.push(name);
+    return names;
   }
 
   start(): void {
@@ -366,19 +368,14 @@ export class SimulatedAgent {
       const seat = this.#seats.get(name);
       if (seat) seat.heardBefore ??= seat.reports.length;
     }
-    const attempts = this.#held().map((attempt) => this.#attemptReport(attempt));
+    const attempts: AttemptReport[] = [];
+    for (const { engine, running, queued } of this.#seats.values()) {
+      if (running !== null) attempts.push(reportOf(running, engine));
+      if (queued !== null) attempts.push(reportOf(queued, engine));
+    }
     const draining = this.#draining;
     const worker = this.spec.id;
     this.#link.say([{ type: "progress", worker, attempts, idleDevices, draining }]);
-  }
-
-  #attemptReport(attempt: HeldAttempt) {
-    const { ref, device, resume } = attempt.lease;
-    const steps = stepsOf(attempt);
-    const engine = this.#seats.get(device)?.engine;
-    const step = engine?.attempt === attempt ? engine.step : (resume?.step ?? 0);
-    const stage = !attempt.begun ? "" : step === steps ? "decode" : "denoise";
-    return { ...ref, stage, step, steps, totals: null };
   }
 
   /** Ready, and without an attempt or in the last steps of the only one. */
@@ -423,6 +420,15 @@ function newSeat(engine: SimulatedEngine): Seat {
     canary: null,
     damagedCheckpoints: 0,
   };
+}
+
+function reportOf(attempt: HeldAttempt, engine: SimulatedEngine): AttemptReport {
+  const { ref, resume } = attempt.lease;
+  const { batch, clip, attempt: number } = ref;
+  const steps = stepsOf(attempt);
+  const step = engine.attempt === attempt ? engine.step : (resume?.step ?? 0);
+  const stage = !attempt.begun ? "" : step === steps ? "decode" : "denoise";
+  return { batch, clip, attempt: number, stage, step, steps, totals: null };
 }
 
 function interrupted(message: string): Failure {

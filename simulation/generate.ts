@@ -49,7 +49,17 @@ export function generate(seed: number | string): Scenario {
   const endsByMs = quietAtMs + boundMs(agents, submits);
   const coordinators = 1 + random.below(3);
   const rules = makeRules(random);
-  return { seed, coordinators, agents, incidents, rules, timing, quietAtMs, endsByMs };
+  return {
+    seed,
+    coordinators,
+    agents,
+    incidents,
+    rules,
+    timing,
+    quietAtMs,
+
+    endsByMs,
+  };
 }
 
 /**

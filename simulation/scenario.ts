@@ -146,8 +146,8 @@ export interface Scenario {
   readonly incidents: readonly Incident[];
   readonly rules: Rules;
   readonly timing: Timing;
-  /** From then on nothing goes wrong and nobody withholds a verdict. */
-  readonly quietAtMs: number;
+  /** From then on nobody withholds a verdict or a worker; null = nobody looks after them. */
+  readonly quietAtMs: number | null;
   /** Every clip must have ended by then. */
   readonly endsByMs: number;
 }

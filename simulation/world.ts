@@ -83,11 +83,14 @@ export class World implements CoordinatorWorld, AgentWorld {
   readonly #models = new Map<string, ModelInfo>();
   readonly #idleness: Idleness;
   readonly #random: Random;
+  /** How many will come. */
+  readonly #submits: number;
   #checkedEvents = 0;
 
   constructor(scenario: Scenario, options: WorldOptions) {
     this.scenario = scenario;
     this.timing = scenario.timing;
+    this.#submits = scenario.incidents.filter((incident) => incident.do === "submit").length;
     this.#options = options;
     this.handle = options.handle ?? handle;
     const random = seededRandom(scenario.seed);
@@ -151,7 +154,7 @@ export class World implements CoordinatorWorld, AgentWorld {
         befall(this, incident);
       });
     }
-    this.timeline.after(quietAtMs, () => this.#settle());
+    if (quietAtMs !== null) this.timeline.after(quietAtMs, () => this.#settle());
     this.#lookAtDevices();
     this.#lookAtState();
     try {
@@ -317,8 +320,9 @@ export class World implements CoordinatorWorld, AgentWorld {
 
   #isDone(): boolean {
     const { timeline, client, ledger, scenario } = this;
-    const quiet = timeline.nowMs >= scenario.quietAtMs;
-    return quiet && ledger.unfinished.size === 0 && client.pending === 0;
+    const quiet = timeline.nowMs >= (scenario.quietAtMs ?? 0);
+    const submitted = client.submitted.length === this.#submits;
+    return quiet && submitted && ledger.unfinished.size === 0 && client.pending === 0;
   }
 
   #unfinished(): string {

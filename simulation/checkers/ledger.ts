@@ -204,7 +204,8 @@ export class Ledger {
     batch.parked.delete(index);
     const clip = this.#record(batch, index, parked);
     clearTroubles(clip);
-    batch.waiting.add(index);
+    const awaitsVerdict = clip.previewed && !clip.approved;
+    if (!awaitsVerdict) batch.waiting.add(index);
   }
 
   #skip(batch: LedgerBatch, index: number, rejected: boolean): void {

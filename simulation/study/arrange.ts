@@ -34,11 +34,13 @@ export function arrange(study: Study): Scenario {
   const submits = study.batches.flatMap((batch) => submitsOf(batch, study, random.fork("clips")));
   checkModels(agents, submits);
   const lastMs = Math.max(...submits.map(({ atMs }) => atMs));
-  const quietAtMs = study.hours === undefined ? estimateMs(agents, submits) : study.hours * hourMs;
+  // Faults may go on for as long as the work could.
+  const faultsUntilMs =
+    study.hours === undefined ? estimateMs(agents, submits) : study.hours * hourMs;
   const faults =
     study.faults === undefined
       ? []
-      : faultsOf(study.faults, { agents, quietAtMs, random: random.fork("faults") });
+      : faultsOf(study.faults, { agents, faultsUntilMs, random: random.fork("faults") });
   const incidents = [...submits, ...faults].sort((a, b) => a.atMs - b.atMs);
   const checkpointPeriodMs = 1000 * (study.rules?.checkpointSeconds ?? 10);
   return {
@@ -48,8 +50,8 @@ export function arrange(study: Study): Scenario {
     incidents,
     rules: rulesOf(study),
     timing: { ...defaultTiming, checkpointPeriodMs },
-    quietAtMs: Math.max(lastMs, quietAtMs),
-    endsByMs: Math.max(lastMs, quietAtMs) + endsWithinMs,
+    quietAtMs: null,
+    endsByMs: lastMs + endsWithinMs,
   };
 }
 
@@ -162,12 +164,12 @@ function rulesOf({ tenants, rules }: Study): Rules {
 
 interface FaultyFarm {
   readonly agents: readonly AgentSpec[];
-  readonly quietAtMs: number;
+  readonly faultsUntilMs: number;
   readonly random: Random;
 }
 
 function faultsOf(faults: StudyFaults, farm: FaultyFarm): readonly Incident[] {
-  const { agents, quietAtMs, random } = farm;
+  const { agents, faultsUntilMs, random } = farm;
   const incidents: Incident[] = [];
   /** Adds what `make` makes, at a rate for each of `count` that may suffer it. */
   const strike = (
@@ -177,7 +179,7 @@ function faultsOf(faults: StudyFaults, farm: FaultyFarm): readonly Incident[] {
   ) => {
     if (perHour === 0) return;
     const gapMs = hourMs / perHour / count;
-    for (let atMs = random.exponential(gapMs); atMs < quietAtMs; ) {
+    for (let atMs = random.exponential(gapMs); atMs < faultsUntilMs; ) {
       incidents.push(make(atMs, random.below(count)));
       if (incidents.length > faultsMax) throw invalid(`faults has more than ${faultsMax} of them`);
       atMs += random.exponential(gapMs);
@@ -201,7 +203,7 @@ function faultsOf(faults: StudyFaults, farm: FaultyFarm): readonly Incident[] {
   });
   for (const where of devices) {
     if (!random.chance(faults.slowShare)) continue;
-    incidents.push({ atMs: 0, do: "slow_device", ...where, factor: 2, forMs: quietAtMs });
+    incidents.push({ atMs: 0, do: "slow_device", ...where, factor: 2, forMs: faultsUntilMs });
   }
   return incidents;
 }

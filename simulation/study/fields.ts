@@ -70,6 +70,12 @@ export const text: Field<string> = (value, where) => {
   throw wrong(where, value, 'a name of up to 100 letters, digits, "_", ".", "-" and spaces');
 };
 
+/** Words for people. */
+export const title: Field<string> = (value, where) => {
+  if (typeof value === "string" && /^[^\p{C}]{1,100}$/u.test(value)) return value;
+  throw wrong(where, value, "one line of up to 100 characters");
+};
+
 export const flag: Field<boolean> = (value, where) => {
   if (typeof value === "boolean") return value;
   throw wrong(where, value, "true or false");

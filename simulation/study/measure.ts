@@ -23,6 +23,8 @@ export interface BatchTimes {
 
 export interface TenantUse {
   deviceSeconds: number;
+  /** While every tenant had something that waited. */
+  contestedSeconds: number;
   /** Of clips until their first device, by tier. */
   readonly waits: Map<number, Histogram>;
   /** Since the last sample. */
@@ -42,12 +44,14 @@ export class Measure implements LedgerListener {
   /** Attempts that went on from a checkpoint. */
   resumed = 0;
   leaders = 0;
-  /** Devices' time with their agents up, in seconds. */
+  /** Devices' time with their agents up, in seconds, until the last batch ended. */
   deviceSecondsUp = 0;
   /** When the last batch ended. */
   endedMs = 0;
   readonly #world: World;
+  #countedMs = 0;
   #sampledMs = 0;
+  #upSeconds = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -98,22 +102,46 @@ export class Measure implements LedgerListener {
     if (!times?.batch.over || times.endedMs !== null) return;
     times.endedMs = nowMs;
     this.endedMs = nowMs;
+    this.#countUp();
+    this.deviceSecondsUp = this.#upSeconds;
   }
 
   #tenant(name: string): TenantUse {
     const known = this.tenants.get(name);
     if (known) return known;
-    const fresh = { deviceSeconds: 0, waits: new Map(), waitSeconds: 0, waited: 0 };
+    const fresh = {
+      deviceSeconds: 0,
+      contestedSeconds: 0,
+      waits: new Map(),
+      waitSeconds: 0,
+      waited: 0,
+    };
     this.tenants.set(name, fresh);
     return fresh;
   }
 
+  #countContested({ atMs, busy, backlog }: Sample): void {
+    const seconds = (atMs - this.#sampledMs) / 1000;
+    this.#sampledMs = atMs;
+    if (!backlog.every((clips) => clips > 0)) return;
+    for (const [index, tenant] of [...this.tenants.values()].entries()) {
+      tenant.contestedSeconds += seconds * (busy[index] ?? 0);
+    }
+  }
+
+  /** Adds the time since the last count; the answer is how many devices are up now. */
+  #countUp(): number {
+    const { timeline, agents } = this.#world;
+    let devices = 0;
+    for (const { process, spec } of agents) if (process.alive) devices += spec.devices.length;
+    this.#upSeconds += (devices * (timeline.nowMs - this.#countedMs)) / 1000;
+    this.#countedMs = timeline.nowMs;
+    return devices;
+  }
+
   #sample(): void {
     const { timeline, ledger } = this.#world;
-    const up = this.#world.agents.filter(({ process }) => process.alive);
-    const devices = up.reduce((sum, agent) => sum + agent.spec.devices.length, 0);
-    this.deviceSecondsUp += (devices * (timeline.nowMs - this.#sampledMs)) / 1000;
-    this.#sampledMs = timeline.nowMs;
+    const devices = this.#countUp();
     const names = [...this.tenants.keys()];
     const busy = new Map<string, number>();
     for (const [lease] of ledger.devices.values()) {
@@ -132,6 +160,7 @@ export class Measure implements LedgerListener {
       backlog: names.map((name) => backlog.get(name) ?? 0),
       waits: [...this.tenants.values()].map(meanWait),
     };
+    this.#countContested(sample);
     this.series.add(sample);
     timeline.after(this.series.everyMs, () => this.#sample());
   }

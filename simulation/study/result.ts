@@ -22,6 +22,8 @@ export interface TenantFigures {
   readonly deviceSeconds: number;
   /** Of all device-seconds that were used. */
   readonly shareOfDevices: number;
+  /** The same while every tenant had something that waited; null = never. */
+  readonly shareWhileAllWait: number | null;
   /** Of the weights of all tenants. */
   readonly shareOfWeight: number;
 }
@@ -111,7 +113,7 @@ export function resultOf(
     },
     failovers: Math.max(0, measure.leaders - 1),
     events: world.ledger.events,
-    series: measure.series.samples.filter(({ atMs }) => atMs <= measure.endedMs + 1_000),
+    series: measure.series.samples.filter(({ atMs }) => atMs <= measure.endedMs),
   };
 }
 
@@ -120,11 +122,14 @@ function tenantFigures(world: World, measure: Measure, used: number): readonly T
   const names = [...measure.tenants.keys()];
   const weights = names.map((name) => tenantRules(rules, name).weight);
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  return [...measure.tenants].map(([tenant, { deviceSeconds }], index) => ({
+  let contested = 0;
+  for (const { contestedSeconds } of measure.tenants.values()) contested += contestedSeconds;
+  return [...measure.tenants].map(([tenant, { deviceSeconds, contestedSeconds }], index) => ({
     tenant,
     weight: weights[index] ?? 0,
     deviceSeconds,
     shareOfDevices: used > 0 ? deviceSeconds / used : 0,
+    shareWhileAllWait: contested > 0 ? contestedSeconds / contested : null,
     shareOfWeight: (weights[index] ?? 0) / sum,
   }));
 }

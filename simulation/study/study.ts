@@ -11,6 +11,7 @@ import {
   objectOf,
   or,
   text,
+  title,
 } from "./fields.js";
 
 const hoursMax = 24 * 366;
@@ -94,9 +95,9 @@ const rules = objectOf({
 });
 
 const study = objectOf({
-  name: or(text, "farm"),
+  name: or(title, "farm"),
   seed: or(integerIn({ min: 0, max: 2 ** 31 }), 1),
-  /** Faults and arrivals end then; the work that is there is rendered to its end. */
+  /** Faults end then; by default they go on for about as long as the work takes. */
   hours: or(numberIn({ min: 0.01, max: hoursMax }), undefined),
   devices: listOf(device, 1),
   tenants: or(namedOf(tenant), {}),
