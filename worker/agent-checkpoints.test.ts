@@ -165,3 +165,21 @@ test("a checkpoint that is gone or changed is refused, and the device goes on", 
   assert.equal(stage.engine.jobs.length, 1);
   assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
 });
+
+test("a store that is away costs a clip no checkpoint: it is handed back", async (t) => {
+  const { stage, job } = await begun(t);
+  await stage.keeps(job, 2);
+  await stage.becomes(() => told(stage).length === 1, "the checkpoint is told");
+  await stage.finishes(job);
+  stage.store.away = true;
+  const before = stage.said.length;
+  stage.agent.onLease({ ...next, resume: told(stage)[0] });
+  await stage.becomes(() => stage.said.length > before, "it is handed back");
+  const said = stage.said.at(-1);
+  assert.ok(said?.$case === "failed");
+  assert.equal(said.value.failure?.code, "UNAVAILABLE");
+  assert.match(said.value.failure.message, /waits for the store: the store does not answer/);
+  stage.store.away = false;
+  stage.agent.onLease({ ...testLease({ again: lease, attempt: 3 }), resume: told(stage)[0] });
+  assert.equal((await stage.job(2)).firstStep, 2);
+});

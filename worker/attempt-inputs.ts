@@ -29,8 +29,8 @@ export async function fetchInitialLatent(
 
 /**
  * A copy of a checkpoint in the attempt's folder: its own, so that nobody removes it meanwhile.
- * Throws INVALID_CHECKPOINT when the store cannot give what was stored, IO when the folder cannot
- * take it.
+ * Throws INVALID_CHECKPOINT when the store cannot give what was stored, UNAVAILABLE when the store
+ * itself does not work (what was stored is still of use then), IO when the folder cannot take it.
  */
 export async function fetchCheckpoint(
   store: ArtifactStore,
@@ -57,11 +57,29 @@ async function* hashed(
     try {
       next = await chunks.next();
     } catch (thrown) {
+      await checkAnswering(store, key);
       throw unusable(`cannot be read: ${asFarmError(thrown).message}`, thrown);
     }
     if (next.done === true) return;
     hash.update(next.value);
     yield next.value;
+  }
+}
+
+/** Throws UNAVAILABLE for a store that cannot even tell whether it has the key. */
+async function checkAnswering(store: ArtifactStore, key: string): Promise<void> {
+  try {
+    await store.head(key);
+  } catch (thrown) {
+    const { code, message } = asFarmError(thrown);
+    if (code !== "IO") return; // no key: asked again, it would say the same
+    throw new FarmError(
+      "UNAVAILABLE",
+      `the checkpoint to go on from waits for the store: ${message}`,
+      {
+        cause: thrown,
+      },
+    );
   }
 }
 

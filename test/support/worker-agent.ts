@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { openFolderStore } from "../../artifacts/folder.js";
 import type { ArtifactStore } from "../../artifacts/port.js";
+import { FarmError } from "../../common/errors.js";
 import { silentLog } from "../../common/log.js";
 import type { ConnectRequest } from "../../proto/gen/tocafarm/v1/worker.js";
 import { Agent } from "../../worker/agent.js";
@@ -125,16 +126,16 @@ export function stepsMessage(step: number, stepSeconds: readonly number[]): Step
   };
 }
 
-/** A store whose files wait while it is held, and fail while it is full. */
+/** A store whose files wait while it is held, and fail while it is full or away. */
 export class HeldStore implements ArtifactStore {
   readonly #store: ArtifactStore;
   readonly put: ArtifactStore["put"];
-  readonly get: ArtifactStore["get"];
-  readonly head: ArtifactStore["head"];
   readonly list: ArtifactStore["list"];
   readonly delete: ArtifactStore["delete"];
   readonly sweepParts: ArtifactStore["sweepParts"];
   full = false;
+  /** It answers no reader. */
+  away = false;
   /** Keys whose files have been handed over, stored or not. */
   readonly begun: string[] = [];
   #heldPrefix = "";
@@ -144,8 +145,6 @@ export class HeldStore implements ArtifactStore {
   constructor(store: ArtifactStore) {
     this.#store = store;
     this.put = store.put.bind(store);
-    this.get = store.get.bind(store);
-    this.head = store.head.bind(store);
     this.list = store.list.bind(store);
     this.delete = store.delete.bind(store);
     this.sweepParts = store.sweepParts.bind(store);
@@ -168,6 +167,20 @@ export class HeldStore implements ArtifactStore {
     if (key.startsWith(this.#heldPrefix)) await this.#held;
     if (this.full) throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
     return this.#store.putFile(key, path);
+  }
+
+  async *get(key: string): AsyncIterable<Uint8Array> {
+    this.#checkAnswering();
+    yield* this.#store.get(key);
+  }
+
+  async head(key: string) {
+    this.#checkAnswering();
+    return this.#store.head(key);
+  }
+
+  #checkAnswering(): void {
+    if (this.away) throw new FarmError("IO", "the store does not answer");
   }
 
   async keys(): Promise<readonly string[]> {
