@@ -126,7 +126,7 @@ export type Planner = (model: ModelInfo, spec: RenderSpec, dtype: string) => Pla
 export interface PromptStore {
   /** Stores the list; the same list has the same key. */
   put(prompts: readonly string[]): Promise<{ readonly key: string; readonly sha256: string }>;
-  /** Throws IO or NOT_FOUND when the blob is gone or damaged. */
+  /** Throws NOT_FOUND for a blob that is gone, FAILED_PRECONDITION for a damaged one, and IO. */
   load(key: string): Promise<readonly string[]>;
 }
 

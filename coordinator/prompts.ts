@@ -72,5 +72,8 @@ function parse(key: string, bytes: Buffer): readonly string[] {
     const value: unknown = JSON.parse(bytes.toString("utf8"));
     if (Array.isArray(value) && value.every((prompt) => typeof prompt === "string")) return value;
   }
-  throw new FarmError("IO", `the prompts under ${key} are damaged: restore the artifact store`);
+  throw new FarmError(
+    "FAILED_PRECONDITION",
+    `the prompts under ${key} are damaged: restore the artifact store`,
+  );
 }

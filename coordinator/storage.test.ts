@@ -38,7 +38,7 @@ test("damaged or missing prompts are an error, which a later repair heals", asyn
   const prompts = createPromptStore(store);
   const { key } = await prompts.put(["one"]);
   writeFileSync(path.join(folder, key), '["two"]');
-  await assert.rejects(prompts.load(key), { code: "IO", message: /are damaged/ });
+  await assert.rejects(prompts.load(key), { code: "FAILED_PRECONDITION", message: /are damaged/ });
   await store.delete(key);
   await assert.rejects(createPromptStore(store).load(key), { code: "NOT_FOUND" });
 });

@@ -44,7 +44,7 @@ export class AgentConnection {
    */
   send(message: AgentMessage | Promise<AgentMessage | undefined>): void {
     this.#outbox = this.#outbox.then(async () => {
-      const ready = await message;
+      const ready = await Promise.resolve(message).catch(() => undefined);
       if (ready) this.#write(ready);
     });
   }

@@ -1,6 +1,7 @@
 // What an agent says, as commands. Everything is bounded and checked here; an agent that breaks a
 // bound is cut off with the reason.
 
+import { isKey } from "../../artifacts/port.js";
 import { FarmError } from "../../common/errors.js";
 import { artifactPrefix, checkpointKey, clipId } from "../../common/ids.js";
 import type {
@@ -98,13 +99,13 @@ export function fromMessage(
   }
 }
 
-/** An attempt's files lie under its own prefix; anything else is no completion of it. */
+/** An attempt's files lie under its own prefix, by plain names; else it is no completion. */
 export function fromCompleted(worker: string, message: Completed): Command {
   const ref = fromRefMessage(message.attempt);
   atMost("artifacts", message.artifacts, bounds.artifacts);
   const prefix = artifactPrefix(clipId(ref.batch, ref.clip), ref.attempt);
   const artifacts = message.artifacts.map(({ key, sha256, sizeBytes }) => {
-    if (!key.startsWith(prefix) || key.length > textCharactersMax) {
+    if (!key.startsWith(prefix) || key.length > textCharactersMax || !isKey(key)) {
       throw invalid(`artifact "${key.slice(0, 100)}" does not lie under ${prefix}`);
     }
     if (!sha256Pattern.test(sha256)) throw invalid(`artifact ${key} has no SHA-256`);

@@ -28,7 +28,8 @@ export interface LeaseContext {
 
 /**
  * To be called in the turn of the lease, so that the state is the one in which it was granted. A
- * lease whose prompt cannot be read fails here, as it would at the worker.
+ * lease whose prompt is gone fails here, as it would at the worker; while the store does not answer
+ * it is taken back.
  */
 export async function leaseMessage(
   lease: LeaseGranted,
@@ -44,7 +45,8 @@ export async function leaseMessage(
     const { code, message } = asFarmError(thrown);
     log.error({ batch: id, clip, code, reason: message }, "a lease could not be sent");
     const ref = { batch: id, clip, attempt };
-    const failure = { code, message };
+    // A store that does not answer is nobody's fault: the clip waits, and no device is blamed.
+    const failure = { code: code === "IO" ? "UNAVAILABLE" : code, message };
     const command = { type: "failed", worker, ref, failure, childDead: true } as const;
     void farm.command(command).catch(() => {}); // a leader that has stopped replays the lease
     return undefined;

@@ -65,7 +65,10 @@ async function serveAgent({ messages, call, signal, agents, options }: Session):
   const hello = await firstHello(reader, AbortSignal.any([signal, stopping]));
   const worker = hello.workerId;
   const command = { type: "hello", hello: fromHello(hello) } as const;
-  const replaced = new FarmError("ALREADY_EXISTS", `another agent came as ${worker}`);
+  const replaced = new FarmError(
+    "ALREADY_EXISTS",
+    `another agent came as ${worker}: give each worker an --id of its own`,
+  );
   agents.get(worker)?.close(replaced);
   const accepted = farm.command(command);
   const welcome = accepted.then(() => welcomeMessage(options));

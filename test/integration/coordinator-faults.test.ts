@@ -2,10 +2,18 @@
 // up, nats-server with its parent or by itself.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { TestAgent } from "../support/coordinator-agent.js";
+import { farmWithAgent, TestAgent } from "../support/coordinator-agent.js";
 import {
   CoordinatorProcess,
   eventually,
@@ -116,6 +124,36 @@ test("an agent notices within seconds that its coordinator stands still", async 
   coordinator.child.kill("SIGSTOP");
   const end = await eventually(() => agent.end, 5_000);
   assert.equal(end.code, "UNAVAILABLE");
+});
+
+test("a clip waits while the store cannot give its prompt, and fails when that is gone", async (t) => {
+  const { data, coordinator, agent, client } = await farmWithAgent(t);
+  const blobs = path.join(data, "artifacts", "blobs");
+  const waiting = await coordinator.submit(["one"]);
+  const [name = ""] = readdirSync(blobs);
+  const text = readFileSync(path.join(blobs, name));
+  rmSync(path.join(blobs, name));
+  mkdirSync(path.join(blobs, name)); // what is a folder cannot be read
+  agent.progress([], 0, ["cpu"]);
+  const metrics = () => coordinator.metrics();
+  const handedBack = /tocafarm_attempts_total\{outcome="lost",reason="handed_back"\} [1-9]/;
+  await eventually(async () => handedBack.test(await metrics()) || undefined);
+  assert.match(await metrics(), /tocafarm_attempts_total\{outcome="failed",reason="IO"\} 0/);
+  rmdirSync(path.join(blobs, name));
+  writeFileSync(path.join(blobs, name), text);
+  const lease = await agent.lease();
+  assert.equal(lease.batchId, waiting.id);
+  assert.equal(lease.prompt, "one");
+  agent.complete(lease);
+
+  const lost = await coordinator.submit(["two"]);
+  for (const blob of readdirSync(blobs)) rmSync(path.join(blobs, blob));
+  agent.progress([], 0, ["cpu"]);
+  const ended = await eventually(async () => {
+    const [newest] = await client.list(1); // show would need the prompts
+    return newest?.state === "BATCH_STATE_FAILED" ? newest : undefined;
+  });
+  assert.deepEqual([ended.id, ended.clipsFailed], [lost.id, 1]);
 });
 
 test("when its nats-server dies, the coordinator stops instead of guessing", async (t) => {
