@@ -4,7 +4,7 @@ import { FarmError } from "../common/errors.js";
 import { callUnary, startRpcServer, unary } from "../common/rpc.js";
 import type { RenderFarmClient } from "../proto/gen/tocafarm/v1/farm.js";
 import { findCoordinators } from "./coordinator-address.js";
-import { CoordinatorChannel } from "./coordinator-channel.js";
+import { CoordinatorChannel, Patience, patienceMs } from "./coordinator-channel.js";
 
 const listWorkers = {
   path: "/tocafarm.v1.RenderFarm/ListWorkers",
@@ -75,6 +75,19 @@ test("a coordinator that came back elsewhere is found", async (t) => {
   });
   t.after(() => channel.close());
   await channel.call(ask);
+});
+
+test("patience begins anew for a download that broke after a while, a few times", () => {
+  const short = new Patience(0);
+  assert.ok(short.lasts(0, 100));
+  assert.ok(short.lasts(300, patienceMs));
+  assert.ok(!short.lasts(patienceMs, patienceMs + 1));
+
+  const long = new Patience(0);
+  const tryMs = 2 * patienceMs;
+  let broken = 0;
+  while (long.lasts(broken * tryMs, (broken + 1) * tryMs)) broken += 1;
+  assert.equal(broken, 5);
 });
 
 test("whoever is interrupted waits no longer", async (t) => {

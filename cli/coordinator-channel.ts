@@ -14,6 +14,31 @@ export const patienceMs = 8_000;
 const silenceMsMax = 5_000;
 const retryBackoff = { baseMs: 200, maxMs: 2_000 };
 
+/** Downloads that take minutes may break as often as this; then the way is no way. */
+const breaksMax = 5;
+
+/**
+ * For how long a call that fails is tried again. A try that went on for longer than patience lasts
+ * was a download that broke, so patience begins anew. Pure: time comes in.
+ */
+export class Patience {
+  #sinceMs: number;
+  #breaks = 0;
+
+  constructor(nowMs: number) {
+    this.#sinceMs = nowMs;
+  }
+
+  /** Whether to try again after a try that began then and has failed now. */
+  lasts(beganMs: number, nowMs: number): boolean {
+    if (nowMs - beganMs > patienceMs && this.#breaks < breaksMax) {
+      this.#breaks += 1;
+      this.#sinceMs = nowMs;
+    }
+    return nowMs - this.#sinceMs <= patienceMs;
+  }
+}
+
 export interface ChannelOptions {
   /** HOST:PORT, several, or where to find them, which is asked again when nobody answers. */
   readonly addresses: string | readonly string[] | (() => readonly string[]);
@@ -58,15 +83,16 @@ export class CoordinatorChannel {
 
   /** Throws UNAVAILABLE when nobody has answered for `patienceMs`, and any other error at once. */
   async call<T>(work: (client: RenderFarmClient) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const startedMs = monotonicClock.now();
+    const patience = new Patience(monotonicClock.now());
     for (let attempt = 1; ; attempt += 1) {
+      const beganMs = monotonicClock.now();
       try {
         return await work(this.client);
       } catch (thrown) {
         signal?.throwIfAborted();
         const error = toFarmError(thrown);
         if (error.code !== "UNAVAILABLE") throw error;
-        if (monotonicClock.now() - startedMs > patienceMs) throw this.explained(error);
+        if (!patience.lasts(beganMs, monotonicClock.now())) throw this.explained(error);
         if (attempt === 1) this.#onAway?.(`${this.#nobody(error)}; trying again for a while`);
         this.turn();
         await sleep(backoffMs(attempt, Math.random(), retryBackoff), signal);

@@ -189,7 +189,8 @@ export class FarmClient {
       try {
         const call = this.#channel.client.watchBatch({ batchId, afterSequence });
         for await (const message of readStream(call, signal)) {
-          afterSequence = message.sequence;
+          // A part of many changes has none: until all came, the one before is where to go on.
+          if (message.sequence > 0n) afterSequence = message.sequence;
           failures = 0;
           heardMs = monotonicClock.now();
           yield message;
