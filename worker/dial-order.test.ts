@@ -33,6 +33,12 @@ test("a leader that is named is dialled at once, and the list again when it is n
   assert.equal(next(order, leaderIs("")), "a:1 in 100");
 });
 
+test("an agent that another one has replaced keeps away for a while", () => {
+  const order = new DialOrder(["a:1", "b:1"]);
+  order.welcomed();
+  assert.equal(next(order, { type: "replaced" }), "a:1 in 10000");
+});
+
 test("standbys that name each other are not followed for ever", () => {
   const order = new DialOrder(["a:1", "b:1"]);
   const waits: number[] = [];

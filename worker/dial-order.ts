@@ -7,6 +7,8 @@ import { backoffMs } from "../common/backoff.js";
 export type DialOutcome =
   /** The link was up, and has broken. */
   | { readonly type: "broken" }
+  /** Another agent has come under our name. */
+  | { readonly type: "replaced" }
   /** Another one leads; "" = it does not know who. */
   | { readonly type: "redirected"; readonly leader: string }
   | { readonly type: "refused" }
@@ -16,6 +18,8 @@ export type DialOutcome =
 // Each standby may think of another leader; after so many hops the list is asked again.
 const hopsMax = 3;
 const restMs = 10_000;
+// Two agents of one name take the link from each other; more often, neither could finish anything.
+const replacedMs = 10_000;
 // A new leader shall see its agents within a second.
 const roundBackoff = { baseMs: 100, maxMs: 1_000 };
 // Enough for a healthy coordinator, and for one that is busy when it is asked again.
@@ -58,6 +62,7 @@ export class DialOrder {
 
   /** Chooses the next address; returns the milliseconds to wait before it. */
   ended(outcome: DialOutcome, nowMs: number, random: number): number {
+    if (outcome.type === "replaced") return replacedMs;
     if (outcome.type === "silent") this.#noteSilence(nowMs);
     else if (outcome.type === "redirected" && this.#follow(outcome.leader, nowMs)) return 0;
     this.#leader = undefined;

@@ -137,6 +137,7 @@ export class Link {
       }
     } catch (thrown) {
       error = toFarmError(thrown);
+      if (error.code === "ALREADY_EXISTS") outcome = { type: "replaced" };
     }
     clearTimeout(unanswered);
     clearTimeout(this.#progressTimer);
