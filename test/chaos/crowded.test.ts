@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../support/chaos-audit.js";
-import { Chance } from "../support/chaos-chance.js";
+import { Chance, inLongForm } from "../support/chaos-chance.js";
 import { ChaosFarm } from "../support/chaos-farm.js";
 import { readEvents } from "../support/chaos-history.js";
 import { brief, long, resumable, workerOf } from "../support/chaos-scenes.js";
@@ -34,12 +34,16 @@ test("several troubles at once cost no more than each alone", async (t) => {
     await audit(farm, accepted);
   });
 
-  await t.test("submissions that were accepted while nats-server dies are all there", async () => {
-    const sending = Array.from({ length: 8 }, () => farm.submit(brief));
-    await sleep(chance.between(0, 20));
-    await farm.kill(farm.nats.pid);
-    await audit(farm, await Promise.all(sending));
-  });
+  await t.test(
+    "submissions that were accepted while nats-server dies are all there",
+    inLongForm,
+    async () => {
+      const sending = Array.from({ length: 8 }, () => farm.submit(brief));
+      await sleep(chance.between(0, 20));
+      await farm.kill(farm.nats.pid);
+      await audit(farm, await Promise.all(sending));
+    },
+  );
 
   await t.test("a client that was killed while it submitted may do so again", async () => {
     const key = randomUUID();
@@ -62,13 +66,17 @@ test("several troubles at once cost no more than each alone", async (t) => {
     assert.equal(accepted.filter(({ idempotencyKey }) => idempotencyKey === key).length, 1);
   });
 
-  await t.test("a second death while a standby takes over costs nothing more", async () => {
-    const submitted = await farm.submit(long);
-    await farm.kill((await farm.leader()).pid);
-    await sleep(chance.between(0, 3_000));
-    await farm.kill(chance.pick([farm.nats, ...farm.coordinators, ...farm.workers]).pid);
-    await audit(farm, [submitted]);
-  });
+  await t.test(
+    "a second death while a standby takes over costs nothing more",
+    inLongForm,
+    async () => {
+      const submitted = await farm.submit(long);
+      await farm.kill((await farm.leader()).pid);
+      await sleep(chance.between(0, 3_000));
+      await farm.kill(chance.pick([farm.nats, ...farm.coordinators, ...farm.workers]).pid);
+      await audit(farm, [submitted]);
+    },
+  );
 
   await t.test("a worker that is killed loses at most one checkpoint period", async () => {
     const submitted = await farm.submit(resumable);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../support/chaos-audit.js";
+import { inLongForm } from "../support/chaos-chance.js";
 import { ChaosFarm } from "../support/chaos-farm.js";
 import { attemptsOf, long, running, workerOf } from "../support/chaos-scenes.js";
 import { eventually } from "../support/worker-process.js";
@@ -57,7 +58,7 @@ test("a leader that cannot reach the log is followed, and stands by when it can"
     assert.notEqual(await farm.leader(), leader);
   });
 
-  await t.test("all wires", async () => {
+  await t.test("all wires", inLongForm, async () => {
     const submitted = await farm.submit(long);
     await running(farm, submitted, 0);
     for (const wire of farm.natsWires) wire.freeze();

@@ -4,13 +4,12 @@
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../support/chaos-audit.js";
-import { Chance } from "../support/chaos-chance.js";
+import { Chance, isLongForm } from "../support/chaos-chance.js";
 import { ChaosFarm } from "../support/chaos-farm.js";
 import { signal } from "../support/chaos-kept.js";
 import { brief, long, pidOf, resumable, type Victim } from "../support/chaos-scenes.js";
 
 const secondsInLongForm = Number(process.env["TOCAFARM_CHAOS_SECONDS"] ?? 600);
-const isLong = process.env["TOCAFARM_TEST_LONG"] === "1";
 
 const victims: readonly Victim[] = ["leader", "leader", "nats", "worker", "engine", "encoder"];
 const blows = ["kill", "kill", "stop", "drain", "dead wire"] as const;
@@ -60,7 +59,7 @@ test("no round of random blows loses, doubles or changes a clip", async (t) => {
   const kinds = [brief, long, resumable];
   await farm.learn(...kinds);
   const endMs = performance.now() + secondsInLongForm * 1000;
-  for (let round = 1; round === 1 || (isLong && performance.now() < endMs); round++) {
+  for (let round = 1; round === 1 || (isLongForm && performance.now() < endMs); round++) {
     await t.test(`round ${round}`, async (t) => {
       const batches = Array.from({ length: chance.between(1, 3) }, () => chance.pick(kinds));
       const dealt = Array.from({ length: chance.between(2, 6) }, () => strike(farm, chance));

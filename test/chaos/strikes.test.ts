@@ -5,6 +5,7 @@
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "../support/chaos-audit.js";
+import { isLongForm } from "../support/chaos-chance.js";
 import { ChaosFarm } from "../support/chaos-farm.js";
 import { signal } from "../support/chaos-kept.js";
 import {
@@ -20,8 +21,6 @@ import {
 /** Longer than a lease and than a leader's claim. */
 const longMs = 4_500;
 const momentMs = 1_000;
-
-const isLong = process.env["TOCAFARM_TEST_LONG"] === "1";
 
 type Blow = "killed" | "stopped for long" | "stopped for a moment";
 
@@ -94,7 +93,7 @@ const moreStrikes: readonly Strike[] = [
   ["nats", "killed", "reporting"],
 ];
 
-const strikes = isLong ? [...tellingStrikes, ...moreStrikes] : tellingStrikes;
+const strikes = isLongForm ? [...tellingStrikes, ...moreStrikes] : tellingStrikes;
 
 test("whatever is struck, whenever, no clip is lost, doubled or changed", async (t) => {
   const farm = await ChaosFarm.start(t, { name: "strikes" });

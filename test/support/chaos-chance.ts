@@ -4,6 +4,12 @@
 import { randomInt } from "node:crypto";
 import type { TestContext } from "node:test";
 
+/** The short form of chaos is what CI runs; the long form goes on for as long as somebody waits. */
+export const isLongForm = process.env["TOCAFARM_TEST_LONG"] === "1";
+
+/** For tests of the long form only. */
+export const inLongForm = { skip: isLongForm ? false : "in the long form only" };
+
 const seedMax = 2 ** 31;
 
 export class Chance {

@@ -1,5 +1,6 @@
 // Processes that are started again whenever they end, as a service manager does with the processes
 // of a real farm; and the question whether anything was left behind by those that were killed.
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -79,8 +80,9 @@ export class Kept<P extends Started = Started> {
   }
 }
 
-/** Sends the signal; false when the process is gone. */
+/** Sends the signal; false when the process is gone. 0 would be this test and all its kin. */
 export function signal(pid: number, name: NodeJS.Signals): boolean {
+  assert.ok(pid > 0, `there is no process ${pid}`);
   try {
     return process.kill(pid, name);
   } catch {

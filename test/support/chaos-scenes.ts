@@ -183,8 +183,12 @@ async function whoHas(
 ): Promise<Kept<StartedMain>> {
   let found: Kept<StartedMain> | undefined;
   const somebody = async () => {
-    for (const kept of farm.workers) if (await holds(kept)) found = kept;
-    return found !== undefined;
+    for (const kept of farm.workers) {
+      if (!(await holds(kept))) continue;
+      found = kept;
+      return true;
+    }
+    return false;
   };
   await eventually(somebody, { limitMs: reachMsMax, what: "a worker has come so far" });
   if (found === undefined) throw new Error("nobody");
