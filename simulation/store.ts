@@ -50,10 +50,12 @@ const checkpointBytes = 4 * 2 ** 20;
 
 export class SimulatedStore {
   readonly #checkpoints = new Map<string, StoredCheckpoint>();
+  readonly #keysByPass = new Map<string, readonly string[]>();
 
   putCheckpoint(ref: AttemptRef, checkpoint: StoredCheckpoint): Artifact {
     const key = checkpointKey(clipId(ref.batch, ref.clip), ref.attempt, checkpoint.step);
     this.#checkpoints.set(key, checkpoint);
+    this.#keysByPass.set(checkpoint.pass, [...(this.#keysByPass.get(checkpoint.pass) ?? []), key]);
     const sha256 = sha256Of(`${checkpoint.pass} on ${checkpoint.kind} at ${checkpoint.step}`);
     return { key, sha256, sizeBytes: checkpointBytes };
   }
@@ -62,8 +64,12 @@ export class SimulatedStore {
     return this.#checkpoints.get(key);
   }
 
-  /** Nobody goes on from there any more. */
-  forget(key: string): void {
-    this.#checkpoints.delete(key);
+  /** Of this pass nobody goes on from anywhere any more, but from the checkpoint that is kept. */
+  forgetAllBut(kept: string | null, pass: string): void {
+    for (const key of this.#keysByPass.get(pass) ?? []) {
+      if (key !== kept) this.#checkpoints.delete(key);
+    }
+    if (kept === null) this.#keysByPass.delete(pass);
+    else this.#keysByPass.set(pass, [kept]);
   }
 }

@@ -14,7 +14,7 @@ import { grantsChecker } from "./checkers/grants.js";
 import { Idleness } from "./checkers/idleness.js";
 import { Ledger } from "./checkers/ledger.js";
 import { placesOf } from "./checkers/readiness.js";
-import { deviceName } from "./checkers/records.js";
+import { deviceName, type LedgerListener } from "./checkers/records.js";
 import { checkReplay } from "./checkers/replay.js";
 import { ReportsChecker } from "./checkers/reports.js";
 import { promised, Violation } from "./checkers/violation.js";
@@ -28,7 +28,7 @@ import type { Handle, SimulatedLeader } from "./leader.js";
 import { SimulatedLog, SimulatedSeat } from "./log.js";
 import { type Random, seededRandom } from "./random.js";
 import type { BatchSpec, Scenario, Timing } from "./scenario.js";
-import { canarySha256, SimulatedStore } from "./store.js";
+import { canarySha256, passName, SimulatedStore } from "./store.js";
 import { Timeline } from "./timeline.js";
 
 /** After the last clip, for what comes late. */
@@ -132,7 +132,7 @@ export class World implements CoordinatorWorld, AgentWorld {
     const places = placesOf(agents);
     const tiersEvery = options.checkEvery;
     ledger.listeners.push(grantsChecker({ ledger, rules, places, tiersEvery }));
-    ledger.listeners.push(this.reports, this.#accounts);
+    ledger.listeners.push(this.reports, this.#accounts, this.#janitor());
     const boundMs = idleMsMax + 20 * linkMs + options.lookMs;
     this.#idleness = new Idleness({ ledger, rules, places, boundMs });
     this.#random = random.fork("looks");
@@ -284,6 +284,21 @@ export class World implements CoordinatorWorld, AgentWorld {
     return this.coordinators
       .flatMap(({ leader }) => leader ?? [])
       .find((leader) => leader.settled && leader.farm.state.sequence === log.last);
+  }
+
+  /** Deletes checkpoints that are of no use to anybody, as a leader does. */
+  #janitor(): LedgerListener {
+    const { store, ledger } = this;
+    return {
+      onRelease: ({ event }, _, end) => {
+        if (end === "done") store.forgetAllBut(null, passName(event));
+      },
+      onEvent: (event) => {
+        if (event.type !== "CheckpointStored") return;
+        const lease = ledger.holder(event);
+        if (lease) store.forgetAllBut(event.checkpoint.artifact.key, passName(lease.event));
+      },
+    };
   }
 
   #approveLater({ batch, clip }: { readonly batch: string; readonly clip: number }): void {

@@ -4,7 +4,7 @@
 import type { StudyResult } from "../study/result.js";
 import { type Chart, chartHeight, chartWidth, drawChart } from "./chart.js";
 import { unitFor } from "./scale.js";
-import { element, label } from "./svg.js";
+import { element, label, titleOf } from "./svg.js";
 
 const head = 64;
 const gap = 20;
@@ -81,7 +81,7 @@ export function svgPlot(result: StudyResult): string {
       height,
       role: "img",
     },
-    element("title", {}, `Simulated farm ${result.name}`),
+    titleOf(`Simulated farm ${result.name}`),
     element("style", {}, style),
     element("rect", { width: chartWidth, height, class: "page" }),
     label(result.name, { x: 16, y: 28, class: "heading" }),

@@ -16,6 +16,11 @@ export function label(text: string, attributes: Attributes): string {
   return element("text", attributes, escaped(text));
 }
 
+/** What a reader's program calls the drawing. */
+export function titleOf(text: string): string {
+  return element("title", {}, escaped(text));
+}
+
 /** A path through points. */
 export function pathOf(points: readonly (readonly [x: number, y: number])[]): string {
   return points

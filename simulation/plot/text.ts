@@ -31,7 +31,7 @@ export function textPlot({ title, values, max, seconds, columns, rows }: TextPlo
   });
   const unit = unitFor(seconds);
   const end = `${(seconds / unit.seconds).toFixed(1)} ${unit.name}`;
-  const axis = `${" ".repeat(8)}0${end.padStart(Math.max(end.length, means.length - 1))}`;
+  const axis = `${" ".repeat(8)}0${end.padStart(Math.max(end.length + 1, means.length - 1))}`;
   return [title, ...lines.map((line) => line.trimEnd()), axis].join("\n");
 }
 
