@@ -7,10 +7,17 @@
 // That last message is appended like a turn, by a leader that expects to be the only one: who was
 // overtaken cannot end a part, and who did not see the end cannot append behind it.
 
-import type { JetStreamManager, StreamState } from "nats";
+import type { JetStreamManager, NatsConnection, StreamState } from "nats";
 import { FarmError } from "../../common/errors.js";
 import { isStreamNotFound } from "./answers.js";
 import { decodeMessage } from "./event-codec.js";
+
+/** Where the streams of a pool's log are. */
+export interface LogStreams {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly pool: string;
+}
 
 /** One stream of the chain. */
 export interface Part {
@@ -83,6 +90,30 @@ export async function partWith(
     if ((await stateOf(manager, part))?.messages) return part;
   }
   return parts.find(({ first }) => first === 1) ?? null;
+}
+
+/** The part in which the log ends, found from the turn behind `after`. */
+export async function endBehind(
+  log: LogStreams,
+  after: number,
+): Promise<{ readonly part: Part; readonly last: number }> {
+  const { manager, pool } = log;
+  let part = await partBehind(log, after);
+  for (;;) {
+    const { last, next } = await endOf(manager, part);
+    if (next !== null) part = partOf(pool, next);
+    // A server that has just joined its cluster may be behind, and will not be for long.
+    else if (last < after) {
+      throw new FarmError("UNAVAILABLE", `the log ends at ${last}, before ${after}`);
+    } else return { part, last };
+  }
+}
+
+/** The part with the turn behind `after`, or with the word where the log goes on from there. */
+export async function partBehind({ manager, pool }: LogStreams, after: number): Promise<Part> {
+  const part = await partWith(manager, pool, after + 1);
+  if (part === null) throw new FarmError("IO", `the log's turns behind ${after} were cut off`);
+  return part;
 }
 
 async function stateOf(manager: JetStreamManager, { stream }: Part): Promise<StreamState | null> {

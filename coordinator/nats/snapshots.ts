@@ -6,12 +6,13 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import type { JetStreamManager, NatsConnection } from "nats";
+import { monotonicClock, sleep } from "../../common/clock.js";
 import { FarmError } from "../../common/errors.js";
 import { type Log, silentLog } from "../../common/log.js";
 import type { SnapshotStore } from "../ports.js";
 import { answered, isMessageNotFound, isStreamNotFound } from "./answers.js";
-import { deliver } from "./delivery.js";
-import { openStream, type StoreOptions } from "./streams.js";
+import { readBatch } from "./direct-reads.js";
+import { asker, deleteStream, openStream, type StoreOptions } from "./streams.js";
 
 const chunkBytesMax = 256 * 1024;
 
@@ -20,8 +21,9 @@ const chunksInFlightMax = 8;
 
 const publishMsMax = 10_000;
 
-/** A reading that was interrupted while the server is there is tried once more. */
-const readTriesMax = 2;
+/** A copy in a cluster may be behind for a moment. */
+const behindMsMax = 10_000;
+const lookAgainMs = 100;
 
 /** The message behind the chunks. */
 interface Seal {
@@ -52,7 +54,7 @@ export async function openSnapshots(
   pool: string,
   { replicas = 1, log = silentLog }: StoreOptions = {},
 ): Promise<SnapshotStore> {
-  const manager = await answered(connection.jetstreamManager());
+  const manager = await answered(asker(connection));
   const store = { connection, manager, pool, replicas, log };
   return {
     newest: () => answered(newest(store)),
@@ -83,23 +85,14 @@ async function save(store: Store, sequence: number, bytes: Buffer): Promise<void
     );
   }
   for (const other of await list(store)) {
-    if (other.sequence < sequence) await remove(store, other);
-  }
-}
-
-/** Another coordinator may have removed it already. */
-async function remove({ manager }: Store, { stream }: Place): Promise<void> {
-  try {
-    await manager.streams.delete(stream);
-  } catch (error) {
-    if (!isStreamNotFound(error)) throw error;
+    if (other.sequence < sequence) await deleteStream(store.connection, other.stream);
   }
 }
 
 /** Writes chunks and seal. */
 async function write(store: Store, { stream, subject }: Place, bytes: Buffer): Promise<void> {
-  const { connection, manager, replicas } = store;
-  await openStream(manager, { name: stream, subjects: [subject], replicas });
+  const { connection, replicas } = store;
+  await openStream(connection, { name: stream, subject, replicas });
   const client = connection.jetstream({ timeout: publishMsMax });
   const chunks = Math.ceil(bytes.length / chunkBytesMax);
   for (let first = 0; first < chunks; first += chunksInFlightMax) {
@@ -117,28 +110,31 @@ async function write(store: Store, { stream, subject }: Place, bytes: Buffer): P
 /** The snapshot's bytes; null when they are not whole. Throws UNAVAILABLE. */
 async function read(store: Store, place: Place): Promise<Buffer | null> {
   const seal = await readSeal(store, place);
-  for (let tries = 0; seal !== null && tries < readTriesMax; tries++) {
-    const chunks = seal.chunks > 0 ? await readChunks(store, place, seal.chunks) : [];
-    if (chunks === null) continue;
-    const bytes = Buffer.concat(chunks);
-    return sha256Of(bytes) === seal.sha256 ? bytes : null;
-  }
-  return null;
+  if (seal === null) return null;
+  const chunks = seal.chunks > 0 ? await readChunks(store, place, seal.chunks) : [];
+  const bytes = Buffer.concat(chunks ?? []);
+  return chunks !== null && sha256Of(bytes) === seal.sha256 ? bytes : null;
 }
 
+/** The chunks; null when they do not come from servers that answer. */
 async function readChunks(
-  { connection, manager }: Store,
-  { stream, subject }: Place,
+  { connection }: Store,
+  { stream }: Place,
   count: number,
 ): Promise<readonly Uint8Array[] | null> {
   const chunks: Uint8Array[] = [];
-  const interruption = await deliver(connection, manager, {
-    ...{ stream, subject, from: 1, endless: false, signal: undefined },
-    onMessage: (data) => chunks.push(data) === count,
-  });
-  if (interruption === null) return chunks;
-  await manager.streams.info(stream); // throws when it is the server that is away
-  return null;
+  let heardMs = monotonicClock.now();
+  while (chunks.length < count) {
+    const more = await readBatch(connection, stream, chunks.length + 1);
+    chunks.push(...more);
+    if (more.length > 0) {
+      heardMs = monotonicClock.now();
+    } else {
+      if (monotonicClock.now() - heardMs > behindMsMax) return null;
+      await sleep(lookAgainMs);
+    }
+  }
+  return chunks.slice(0, count);
 }
 
 /** The last message, if it is a seal and nothing before it is missing. */

@@ -3,6 +3,7 @@
 import {
   DiscardPolicy,
   type JetStreamManager,
+  type NatsConnection,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
@@ -18,31 +19,57 @@ export interface StoreOptions {
 
 export interface StreamWish {
   readonly name: string;
-  readonly subjects: readonly string[];
+  readonly subject: string;
   readonly replicas: number;
 }
 
-/** Opens the stream, which is made if need be; one with fewer copies gets more. */
+/** Who is asked answers within milliseconds, or is dead and will be followed by another one. */
+const askMsMax = 2_000;
+
+/** The servers of a cluster have to agree on a new stream. */
+const changeMsMax = 10_000;
+
+/** For questions only. */
+export function asker(connection: NatsConnection): Promise<JetStreamManager> {
+  return connection.jetstreamManager({ checkAPI: false, timeout: askMsMax });
+}
+
+function changer(connection: NatsConnection): Promise<JetStreamManager> {
+  return connection.jetstreamManager({ checkAPI: false, timeout: changeMsMax });
+}
+
+/** Opens the stream, which is made if need be, or given what version 0.1 left out. */
 export async function openStream(
-  manager: JetStreamManager,
-  { name, subjects, replicas }: StreamWish,
-): Promise<StreamConfig> {
-  const found = await configOf(manager, name);
+  connection: NatsConnection,
+  { name, subject, replicas }: StreamWish,
+): Promise<void> {
+  const found = await configOf(await asker(connection), name);
+  const { streams } = await changer(connection);
   if (found === null) {
-    const { config } = await manager.streams.add({
+    await streams.add({
       name,
-      subjects: [...subjects],
+      subjects: [subject],
       storage: StorageType.File,
       retention: RetentionPolicy.Limits,
       discard: DiscardPolicy.New,
       num_replicas: replicas,
+      allow_direct: true,
       deny_delete: true,
       deny_purge: true, // log-parts.ts says why
     });
-    return config;
+  } else if (found.num_replicas < replicas || !found.allow_direct) {
+    const num_replicas = Math.max(found.num_replicas, replicas);
+    await streams.update(name, { num_replicas, allow_direct: true });
   }
-  if (found.num_replicas >= replicas) return found;
-  return (await manager.streams.update(name, { num_replicas: replicas })).config;
+}
+
+/** Deletes the stream; another coordinator may have done so already. */
+export async function deleteStream(connection: NatsConnection, name: string): Promise<void> {
+  try {
+    await (await changer(connection)).streams.delete(name);
+  } catch (error) {
+    if (!isStreamNotFound(error)) throw error;
+  }
 }
 
 async function configOf(manager: JetStreamManager, name: string): Promise<StreamConfig | null> {

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { RetentionPolicy, StorageType } from "nats";
+import { sleep } from "../../common/clock.js";
 import { packageRoot } from "../../common/paths.js";
 import { apply } from "../../coordinator/core/apply.js";
 import type { FarmEvent } from "../../coordinator/core/events.js";
@@ -33,6 +34,13 @@ async function replayed(log: EventLog, after: number): Promise<readonly number[]
   });
   assert.equal(last, seen.at(-1) ?? after);
   return seen;
+}
+
+/** Resolves once the follower has had the turn; throws what ends it before. */
+async function caughtUp(seen: readonly number[], last: number, following: Promise<void>) {
+  const ended = following.then(() => assert.fail("the follower has ended"));
+  ended.catch(() => {});
+  while (seen.at(-1) !== last) await Promise.race([sleep(10), ended]);
 }
 
 const range = (first: number, last: number) =>
@@ -111,10 +119,11 @@ test("a reader follows the log over cuts, each turn once", async (t) => {
   const following = reader.follow(2, (_, sequence) => seen.push(sequence), stop.signal);
   for (const last of [10, 20, 30]) {
     await appendUpTo(log, last, last - 10);
+    await caughtUp(seen, last, following); // who is behind a cut has to begin anew
     await log.cut(last);
   }
   await appendUpTo(log, 31, 30);
-  while (seen.at(-1) !== 31) await new Promise((resolve) => setTimeout(resolve, 10));
+  await caughtUp(seen, 31, following);
   stop.abort();
   await following;
   assert.deepEqual(seen, range(3, 31));
@@ -147,7 +156,7 @@ test("a follower outlives a killed server and one that is held up, and misses no
   await assert.rejects(log.append(turnOf(11), 10), { code: "UNAVAILABLE" });
   server.goOn();
   await patiently(() => appendUpTo(log, 15));
-  while (seen.at(-1) !== 15) await new Promise((resolve) => setTimeout(resolve, 10));
+  await caughtUp(seen, 15, following);
   stop.abort();
   await following;
   assert.deepEqual(seen, range(1, 15));

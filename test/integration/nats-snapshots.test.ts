@@ -25,7 +25,8 @@ async function streamNames(connection: NatsConnection): Promise<readonly string[
 async function forge(connection: NatsConnection, sequence: number, messages: readonly string[]) {
   const manager = await connection.jetstreamManager();
   const subject = `tocafarm.test.snapshots.${sequence}.f`;
-  await manager.streams.add({ name: `TOCAFARM_test@snapshot@${sequence}@f`, subjects: [subject] });
+  const name = `TOCAFARM_test@snapshot@${sequence}@f`;
+  await manager.streams.add({ name, subjects: [subject], allow_direct: true });
   for (const message of messages) await connection.jetstream().publish(subject, message);
 }
 
