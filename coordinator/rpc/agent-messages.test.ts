@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Artifact } from "../../proto/gen/tocafarm/v1/render.js";
-import { fromCompleted } from "./agent-messages.js";
+import { fromCompleted, fromFailed } from "./agent-messages.js";
 
 const attempt = { segmentId: "b0123456789ab.000000.0", attempt: 2 };
 const prefix = "clips/b0123456789ab.000000/2/";
@@ -27,4 +27,17 @@ test("an attempt is completed by files under its own prefix alone", () => {
   }
   const digest = { code: "INVALID_ARGUMENT", message: /has no SHA-256/ };
   assert.throws(() => completion(`${prefix}video.mp4`, { sha256: "A".repeat(64) }), digest);
+});
+
+test("a failure becomes one line of at most 500 bytes", () => {
+  const told = (message: string) => {
+    const failure = { code: "ENGINE_CRASH", message };
+    const command = fromFailed("w", { attempt, failure, childDead: true });
+    return command.type === "failed" ? command.failure.message : "";
+  };
+  assert.equal(told("it broke:\n\tat a\u0000b"), "it broke: at a b");
+  assert.equal(told("x".repeat(500)), "x".repeat(500));
+  assert.equal(told("x".repeat(501)), `${"x".repeat(497)}...`);
+  assert.equal(told("\u706b".repeat(1_000)), `${"\u706b".repeat(165)}...`);
+  assert.equal(told(""), "the worker gave no reason");
 });

@@ -39,7 +39,11 @@ import {
 } from "../core/state.js";
 import { stepsOf } from "../core/work.js";
 
-const failureCharactersMax = 1_000;
+/**
+ * In UTF-8. A turn of the log may hold the same failure for 500 clips, in a message of 1 MB at the
+ * most.
+ */
+const failureBytesMax = 500;
 const seedModulus = 2n ** 64n;
 
 const batchStates = {
@@ -239,11 +243,20 @@ export function toArtifactMessage({ key, sha256, sizeBytes }: Artifact): Artifac
   return { key, sha256, sizeBytes: BigInt(sizeBytes) };
 }
 
-/** An unknown code is INTERNAL; a long message is cut. */
+/** An unknown code is INTERNAL; a message becomes one line, and a long one is cut. */
 export function fromFailureMessage(failure: FailureMessage | undefined): Failure {
   const code = isErrorCode(failure?.code) ? failure.code : "INTERNAL";
   const message = failure?.message || "the worker gave no reason";
-  return { code, message: message.slice(0, failureCharactersMax) };
+  return { code, message: cutTo(failureBytesMax, message.replaceAll(/[\s\p{Cc}]+/gu, " ")) };
+}
+
+/** As many whole characters of the text as fit, with a mark where some are missing. */
+function cutTo(bytesMax: number, text: string): string {
+  if (Buffer.byteLength(text) <= bytesMax) return text;
+  const mark = "...";
+  const bytes = Buffer.from(text).subarray(0, bytesMax - mark.length);
+  // What was cut in the middle of a character decodes to U+FFFD.
+  return bytes.toString("utf8").replace(/\uFFFD+$/, "") + mark;
 }
 
 export function toRefMessage({ batch, clip, attempt }: AttemptRef): AttemptRefMessage {

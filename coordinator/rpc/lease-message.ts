@@ -12,6 +12,7 @@ import { planOf } from "../core/work.js";
 import type { FarmPort, PromptStore } from "../ports.js";
 import type { AgentMessage } from "./agent-connection.js";
 import {
+  fromFailureMessage,
   seedOf,
   toArtifactMessage,
   toPolicyMessage,
@@ -46,7 +47,7 @@ export async function leaseMessage(
     log.error({ batch: id, clip, code, reason: message }, "a lease could not be sent");
     const ref = { batch: id, clip, attempt };
     // A store that does not answer is nobody's fault: the clip waits, and no device is blamed.
-    const failure = { code: code === "IO" ? "UNAVAILABLE" : code, message };
+    const failure = fromFailureMessage({ code: code === "IO" ? "UNAVAILABLE" : code, message });
     const command = { type: "failed", worker, ref, failure, childDead: true } as const;
     void farm.command(command).catch(() => {}); // a leader that has stopped replays the lease
     return undefined;
