@@ -24,7 +24,7 @@ test(`${devices} devices render ${clips} clips, whatever crashes`, (t) => {
       batches: Array.from({ length: batches }, (_, index) => ({
         tenant: ["a", "b", "c"][index % 3],
         clips: clips / batches,
-        secondsPerClip: 30,
+        secondsPerClip: 10,
         priority: index % 4,
         atMinutes: index / 10,
       })),
