@@ -2,21 +2,25 @@
 // device, reports what came of it, and says everything again to a coordinator that may not have
 // heard it.
 
-import type { Command } from "../coordinator/core/commands.js";
-import type { AttemptRef, Checkpoint, Failure, RenderTotals } from "../coordinator/core/events.js";
+import type { AttemptRef, Checkpoint, Failure } from "../coordinator/core/events.js";
 import type { AttemptReport, ModelInfo } from "../coordinator/core/liveness.js";
 import type { DownMessage, LeaseMessage, UpMessage } from "./connection.js";
 import { type HeldAttempt, SimulatedEngine } from "./engine.js";
 import { SimulatedProcess } from "./process.js";
 import type { AgentSpec, BatchSpec, Timing } from "./scenario.js";
 import {
-  canarySha256,
-  expectedSha256,
-  passName,
-  resumedSha256,
-  type SimulatedStore,
-  sha256Of,
-} from "./store.js";
+  type CheckpointReport,
+  completedReport,
+  interrupted,
+  isSame,
+  nameOf,
+  newSeat,
+  type Report,
+  reportOf,
+  type Seat,
+  totalsOf,
+} from "./seat.js";
+import { canarySha256, passName, type SimulatedStore, sha256Of } from "./store.js";
 import type { Timeline } from "./timeline.js";
 
 /** What an agent needs of the world. */
@@ -35,23 +39,6 @@ export interface AgentWorld {
 export interface AgentLink {
   say(message: UpMessage): void;
   hangUp(): void;
-}
-
-type Report = Extract<Command, { readonly type: "completed" | "failed" }>;
-type CheckpointReport = Extract<Command, { readonly type: "checkpoint" }>;
-
-interface Seat {
-  readonly engine: SimulatedEngine;
-  /** Given to the engine, and not yet known to have ended. */
-  running: HeldAttempt | null;
-  /** Leased ahead. */
-  queued: HeldAttempt | null;
-  /** Not known to be heard; those before `heardBefore` were said before the device last asked. */
-  readonly reports: Report[];
-  heardBefore: number | null;
-  /** A canary to be rendered, or being rendered. */
-  canary: string | null;
-  damagedCheckpoints: number;
 }
 
 const canaryMs = 5_000;
@@ -90,10 +77,6 @@ export class SimulatedAgent {
 
   get engines(): readonly SimulatedEngine[] {
     return [...this.#seats.values()].map(({ engine }) => engine);
-  }
-
-  get draining(): boolean {
-    return this.#draining;
   }
 
   /** Devices that want a lease, said to a coordinator that has welcomed the agent. */
@@ -271,7 +254,9 @@ export class SimulatedAgent {
     seat.running = null;
     this.#world.onEnded(this, attempt, failure);
     const { ref } = attempt.lease;
-    this.#report(seat, failure ? this.#failed(ref, failure) : this.#completed(engine, attempt));
+    const worker = this.spec.id;
+    const done = () => completedReport(worker, engine.spec.kind, attempt);
+    this.#report(seat, failure ? this.#failed(ref, failure) : done());
     this.#beginNext(seat);
     if (seat.canary !== null) this.#renderCanary(device, seat.canary);
     this.#progress();
@@ -291,20 +276,6 @@ export class SimulatedAgent {
     const report: CheckpointReport = { type: "checkpoint", worker: this.spec.id, ref, checkpoint };
     this.#checkpoints.set(nameOf(ref), report);
     this.#link?.say([report]);
-  }
-
-  #completed(engine: SimulatedEngine, attempt: HeldAttempt): Report {
-    const { pass, from, lease } = attempt;
-    const { ref, resume } = lease;
-    const { kind } = engine.spec;
-    const sha256 =
-      resume === null || from === undefined
-        ? expectedSha256(pass, kind)
-        : resumedSha256(pass, kind, from, resume.step);
-    const key = `${passName(pass)}/${ref.attempt}/clip.mp4`;
-    const totals = totalsOf(attempt, stepsOf(attempt));
-    const artifacts = [{ key, sha256, sizeBytes: 1 }];
-    return { type: "completed", worker: this.spec.id, ref, artifacts, totals };
   }
 
   #failed(ref: AttemptRef, failure: Failure): Report {
@@ -408,58 +379,4 @@ export class SimulatedAgent {
     this.#onDrained = null;
     done?.();
   }
-}
-
-function newSeat(engine: SimulatedEngine): Seat {
-  return {
-    engine,
-    running: null,
-    queued: null,
-    reports: [],
-    heardBefore: null,
-    canary: null,
-    damagedCheckpoints: 0,
-  };
-}
-
-function reportOf(attempt: HeldAttempt, engine: SimulatedEngine): AttemptReport {
-  const { ref, resume } = attempt.lease;
-  const { batch, clip, attempt: number } = ref;
-  const steps = stepsOf(attempt);
-  const step = engine.attempt === attempt ? engine.step : (resume?.step ?? 0);
-  const stage = !attempt.begun ? "" : step === steps ? "decode" : "denoise";
-  return { batch, clip, attempt: number, stage, step, steps, totals: null };
-}
-
-function interrupted(message: string): Failure {
-  return { code: "INTERRUPTED", message };
-}
-
-function isSame(a: AttemptRef, b: AttemptRef): boolean {
-  return a.clip === b.clip && a.attempt === b.attempt && a.batch === b.batch;
-}
-
-function nameOf({ batch, clip, attempt }: AttemptRef): string {
-  return `${batch}/${clip}/${attempt}`;
-}
-
-function stepsOf({ lease, batch }: HeldAttempt): number {
-  return (lease.preview ? batch.preview : null)?.steps ?? batch.steps;
-}
-
-function totalsOf(attempt: HeldAttempt, step: number): RenderTotals {
-  const { lease, batch } = attempt;
-  const flops = ((lease.preview ? batch.preview : null) ?? batch).flops;
-  const done = (flops * step) / stepsOf(attempt);
-  return {
-    tokensComputed: step,
-    tokensReused: 0,
-    flops: done,
-    flopsNone: done,
-    textEncodeSeconds: 0,
-    denoiseSeconds: 0,
-    decodeSeconds: 0,
-    encodeSeconds: 0,
-    uploadSeconds: 0,
-  };
 }

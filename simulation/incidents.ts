@@ -202,7 +202,7 @@ function befallEngine(world: World, engine: SimulatedEngine, incident: OfAgent):
       return;
     case "break_device": {
       // A canary that differs is known only once a right one of its kind was seen.
-      const known = world.kindsTried.has(engine.spec.kind);
+      const known = world.watch.kindsTried.has(engine.spec.kind);
       engine.setBroken(known ? incident.canary : "fails");
       world.timeline.after(incident.forMs, () => engine.setBroken(null));
       return;

@@ -9,14 +9,8 @@ import { type Farm, handle, openFarm } from "../coordinator/core/farm.js";
 import type { ModelInfo } from "../coordinator/core/liveness.js";
 import type { State } from "../coordinator/core/state.js";
 import { type AgentWorld, SimulatedAgent } from "./agent.js";
-import { Accounts } from "./checkers/accounts.js";
-import { grantsChecker } from "./checkers/grants.js";
-import { Idleness } from "./checkers/idleness.js";
-import { Ledger } from "./checkers/ledger.js";
-import { placesOf } from "./checkers/readiness.js";
+import type { Ledger } from "./checkers/ledger.js";
 import { deviceName, type LedgerListener } from "./checkers/records.js";
-import { checkReplay } from "./checkers/replay.js";
-import { ReportsChecker } from "./checkers/reports.js";
 import { promised, Violation } from "./checkers/violation.js";
 import { Client, weightsDigestOf } from "./client.js";
 import type { LeaseMessage } from "./connection.js";
@@ -28,8 +22,9 @@ import type { Handle, SimulatedLeader } from "./leader.js";
 import { SimulatedLog, SimulatedSeat } from "./log.js";
 import { type Random, seededRandom } from "./random.js";
 import type { BatchSpec, Scenario, Timing } from "./scenario.js";
-import { canarySha256, passName, SimulatedStore } from "./store.js";
+import { passName, SimulatedStore } from "./store.js";
 import { Timeline } from "./timeline.js";
+import { Watch, type WatchOptions } from "./watch.js";
 
 /** After the last clip, for what comes late. */
 const afterglowMs = 15_000;
@@ -37,34 +32,20 @@ const afterglowMs = 15_000;
 /** How often operators look after what they hold back, once all is quiet. */
 const settleMs = 10_000;
 
-/** Progress is said every second, and an fsync may take its time. */
-const idleMsMax = 5_000;
-
-type DeviceReleased = Extract<FarmEvent, { readonly type: "DeviceReleased" }>;
-
-export interface WorldOptions {
+export interface WorldOptions extends WatchOptions {
   /** The real core unless a test brings one with a mistake. */
   readonly handle?: Handle;
-  /**
-   * One in so many leases is held against all that is better, and so many events lie between two
-   * looks into the core's books: 1 = each.
-   */
-  readonly checkEvery: number;
-  /** Between two looks for idle devices. */
-  readonly lookMs: number;
   /** Mean time between two snapshots, each held against a replay. */
   readonly snapshotMs: number;
-  /** The log keeps nothing that a snapshot has. */
-  readonly cutLog: boolean;
   /** What happens, line by line. */
   readonly onLine?: (line: string) => void;
-  readonly onAttemptEnded?: (attempt: HeldAttempt, failure: Failure | null) => void;
 }
 
 export class World implements CoordinatorWorld, AgentWorld {
   readonly scenario: Scenario;
   readonly timeline = new Timeline();
-  readonly ledger = new Ledger();
+  readonly watch: Watch;
+  readonly ledger: Ledger;
   readonly seat = new SimulatedSeat();
   readonly store = new SimulatedStore();
   readonly timing: Timing;
@@ -74,18 +55,12 @@ export class World implements CoordinatorWorld, AgentWorld {
   readonly coordinators: readonly SimulatedCoordinator[];
   readonly agents: readonly SimulatedAgent[];
   readonly diallers: readonly Dialler[];
-  /** Kinds of which a canary was right once. */
-  readonly kindsTried = new Set<string>();
-  readonly reports: ReportsChecker;
-  readonly #accounts: Accounts;
   readonly #options: WorldOptions;
   readonly #batchSpecs = new Map<string, BatchSpec>();
   readonly #models = new Map<string, ModelInfo>();
-  readonly #idleness: Idleness;
   readonly #random: Random;
   /** How many will come. */
   readonly #submits: number;
-  #checkedEvents = 0;
 
   constructor(scenario: Scenario, options: WorldOptions) {
     this.scenario = scenario;
@@ -93,7 +68,10 @@ export class World implements CoordinatorWorld, AgentWorld {
     this.#submits = scenario.incidents.filter((incident) => incident.do === "submit").length;
     this.#options = options;
     this.handle = options.handle ?? handle;
+    this.watch = new Watch(scenario, options);
+    this.ledger = this.watch.ledger;
     const random = seededRandom(scenario.seed);
+    this.#random = random.fork("looks");
     const { timeline, ledger, seat } = this;
     const { linkMs, appendMs } = scenario.timing;
     this.log = new SimulatedLog({
@@ -126,16 +104,7 @@ export class World implements CoordinatorWorld, AgentWorld {
       ledger,
       linkMs,
     });
-    this.reports = new ReportsChecker(ledger);
-    this.#accounts = new Accounts(ledger);
-    const { rules, agents } = scenario;
-    const places = placesOf(agents);
-    const tiersEvery = options.checkEvery;
-    ledger.listeners.push(grantsChecker({ ledger, rules, places, tiersEvery }));
-    ledger.listeners.push(this.reports, this.#accounts, this.#janitor());
-    const boundMs = idleMsMax + 20 * linkMs + options.lookMs;
-    this.#idleness = new Idleness({ ledger, rules, places, boundMs });
-    this.#random = random.fork("looks");
+    ledger.listeners.push(this.#janitor());
   }
 
   /** Lets everything happen, until every clip has ended. Throws the first Violation. */
@@ -167,9 +136,7 @@ export class World implements CoordinatorWorld, AgentWorld {
     }
     promised(this.#isDone(), "every clip ends", () => this.#unfinished());
     const leader = this.#settledLeader();
-    if (leader === undefined) return;
-    this.#accounts.check(leader.farm.state);
-    checkReplay(leader.farm.state, this.log);
+    if (leader !== undefined) this.watch.conclude(leader, this.log);
   }
 
   startAgent(agent: SimulatedAgent, dialler: Dialler): void {
@@ -184,17 +151,11 @@ export class World implements CoordinatorWorld, AgentWorld {
   }
 
   onDecided(command: Command, decision: Decision, farm: Farm): void {
-    this.reports.onDecided(command, decision, farm);
+    this.watch.onDecided(command, decision, farm);
   }
 
   onTurn(_events: readonly FarmEvent[], effects: readonly Effect[], farm: Farm): void {
-    this.reports.onEffects(effects);
-    const { state } = farm;
-    // Another one may have written since; then this leader is over and does not know yet.
-    if (state.sequence !== this.log.last) return;
-    if (this.ledger.events - this.#checkedEvents < this.#options.checkEvery) return;
-    this.#checkedEvents = this.ledger.events;
-    this.#accounts.check(state);
+    this.watch.onTurn(effects, farm, this.log);
   }
 
   leaseMessage(event: LeaseGranted, farm: Farm): LeaseMessage {
@@ -234,7 +195,6 @@ export class World implements CoordinatorWorld, AgentWorld {
   onEnded(agent: SimulatedAgent, attempt: HeldAttempt, failure: Failure | null): void {
     const { batch, clip, attempt: number } = attempt.lease.ref;
     this.#say(() => `${agent.spec.id} ends ${batch}/${clip}/${number}: ${failure?.code ?? "done"}`);
-    this.#options.onAttemptEnded?.(attempt, failure);
   }
 
   // ----
@@ -242,9 +202,8 @@ export class World implements CoordinatorWorld, AgentWorld {
   #commit(events: readonly FarmEvent[], sequence: number): void {
     for (const event of events) {
       this.#say(() => `log ${sequence} ${describe(event)}`);
-      this.ledger.fold(event, sequence);
-      if (event.type === "DeviceReleased" && event.by === "canary") this.#checkCanary(event);
-      else if (event.type === "PreviewPublished") this.#approveLater(event);
+      this.watch.onLogged(event, sequence);
+      if (event.type === "PreviewPublished") this.#approveLater(event);
     }
   }
 
@@ -261,7 +220,7 @@ export class World implements CoordinatorWorld, AgentWorld {
       for (const device of agent.asking())
         asking.push(deviceName({ worker: agent.spec.id, device }));
     }
-    this.#idleness.look(timeline.nowMs, at, asking);
+    this.watch.lookAtDevices(timeline.nowMs, at, asking);
     timeline.after(this.#options.lookMs, () => this.#lookAtDevices());
   }
 
@@ -269,13 +228,11 @@ export class World implements CoordinatorWorld, AgentWorld {
    * From time to time: whether a replay gives the same, and a snapshot to begin the next one from.
    */
   #lookAtState(): void {
-    const { log, timeline } = this;
     const leader = this.#settledLeader();
-    if (leader !== undefined) {
-      const { state } = leader.farm;
-      log.keepSnapshot(state.sequence, checkReplay(state, log), this.#options.cutLog);
-    }
-    timeline.after(this.#random.exponential(this.#options.snapshotMs), () => this.#lookAtState());
+    if (leader !== undefined) this.watch.lookAtState(leader, this.log);
+    this.timeline.after(this.#random.exponential(this.#options.snapshotMs), () =>
+      this.#lookAtState(),
+    );
   }
 
   /** The leader, if all that it knows is in the log and all of the log is known to it. */
@@ -307,14 +264,6 @@ export class World implements CoordinatorWorld, AgentWorld {
     this.timeline.after(approveAfterMs, () =>
       this.client.ask({ type: "approve", batch, clips: [[clip, clip]] }),
     );
-  }
-
-  #checkCanary({ worker, device, sha256 }: DeviceReleased): void {
-    const agent = this.agents.find(({ spec }) => spec.id === worker);
-    const kind = agent?.spec.devices.find(({ name }) => name === device)?.kind ?? "";
-    const right = sha256 === canarySha256(kind);
-    promised(right, "a canary's bits are right", () => `${worker}/${device}`);
-    this.kindsTried.add(kind);
   }
 
   /** Nothing goes wrong any more; what an operator holds back is given free, again and again. */

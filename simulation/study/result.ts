@@ -102,7 +102,7 @@ export function resultOf(
     },
     attempts: {
       ...attempts,
-      superseded: world.reports.superseded,
+      superseded: world.watch.reports.superseded,
       resumed: measure.resumed,
       reasons: Object.fromEntries([...failures].sort()),
     },
