@@ -83,6 +83,7 @@ const witnessOf = {
   "libsentencepiece-dev": "include/sentencepiece_processor.h",
   "ninja-build": "bin/ninja",
   "nlohmann-json3-dev": "include/nlohmann/json.hpp",
+  strace: "bin/strace",
   "redis-server": "bin/redis-server",
   "util-linux": "bin/setpriv",
 };
@@ -117,8 +118,9 @@ function lockedPackages(file) {
 }
 
 /** On top, what only the tests need: nobody who wants to see a demo waits for it. */
-export function setUpTests() {
-  return installS3Server();
+export async function setUpTests() {
+  await installSystemPackages(["strace"]);
+  await installS3Server();
 }
 
 /** On top, what only the benchmarks need: the queue that the farm is set against. */

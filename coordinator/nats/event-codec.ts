@@ -4,7 +4,14 @@
 
 import { assert } from "../../common/assert.js";
 import { FarmError } from "../../common/errors.js";
-import type { FarmEvent } from "../core/events.js";
+import type {
+  AttemptRef,
+  BatchAccepted,
+  FarmEvent,
+  LeaseGranted,
+  PlanFigures,
+} from "../core/events.js";
+import { defaultPriority } from "../core/state.js";
 
 export const currentVersion = 2;
 
@@ -35,14 +42,29 @@ const upcasts: readonly ((event: Form) => Form)[] = [fromVersion1];
  */
 function fromVersion1(event: Form): Form {
   if (event["type"] === "BatchAccepted") {
-    const plan = { ...(event["plan"] as Form), refreshPoints: [] };
-    return { ...event, segments: 1, plan, preview: null, deadlineAt: null };
+    const plan = { ...(event["plan"] as Form), ...newInPlans };
+    return { ...event, ...newInBatches, plan };
   }
-  if (event["type"] === "LeaseGranted") {
-    return { ...event, preview: false, segment: 0, resumeStep: 0, deviceSeconds: 0 };
-  }
-  return event;
+  return event["type"] === "LeaseGranted" ? { ...event, ...newInLeases } : event;
 }
+
+// Typed as all fields but those of version 1, so that a further field cannot be forgotten here.
+type PlanOf1 = "flops" | "flopsNone" | "cacheBytes" | "peakBytes" | "digest" | "warnings";
+type BatchOf1 =
+  | ("type" | "at" | "batch" | "name" | "tenant" | "priority" | "spec" | "weightsDigest")
+  | ("clips" | "promptsKey" | "promptsSha256" | "plan" | "idempotencyKey" | "bodySha256");
+type LeaseOf1 = keyof AttemptRef | "type" | "at" | "worker" | "device" | "kind";
+
+const newInPlans: Omit<PlanFigures, PlanOf1> = { refreshPoints: [] };
+const newInBatches: Omit<BatchAccepted, BatchOf1> = {
+  segments: 1,
+  preview: null,
+  deadlineAt: null,
+};
+const newInLeases: Omit<LeaseGranted, LeaseOf1> = {
+  ...{ preview: false, segment: 0, resumeStep: 0 },
+  ...{ deviceSeconds: 0, tier: defaultPriority, weight: 1 },
+};
 
 /** One turn as a log message. */
 export function encodeTurn(events: readonly FarmEvent[]): Uint8Array {

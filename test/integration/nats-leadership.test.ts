@@ -84,7 +84,7 @@ test("a server that stands still ends a reign, and one of the two leads afterwar
   const lost = lostAt(reign);
   const stop = new AbortController();
   const campaigns = [second.campaign(info("b"), stop.signal)];
-  server.holdUp();
+  await server.holdUp();
   await assert.rejects(reign.lost, { code: "UNAVAILABLE" });
   assert.notEqual(lost(), null);
   campaigns.push(first.campaign(info("a"), stop.signal));

@@ -152,7 +152,7 @@ test("a follower outlives a killed server and one that is held up, and misses no
   await server.kill();
   server.start();
   await patiently(() => appendUpTo(log, 10));
-  server.holdUp();
+  await server.holdUp();
   await assert.rejects(log.append(turnOf(11), 10), { code: "UNAVAILABLE" });
   server.goOn();
   await patiently(() => appendUpTo(log, 15));

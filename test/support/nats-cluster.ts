@@ -2,7 +2,7 @@
 // up and started again on the port and the folder that they had.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -51,8 +51,10 @@ export class ClusterServer {
   }
 
   /** Its connections stay open and nothing comes from them any more, as from a black hole. */
-  holdUp(): void {
+  async holdUp(): Promise<void> {
     this.#child?.kill("SIGSTOP");
+    const stat = `/proc/${this.#child?.pid}/stat`;
+    while (!/^\d+ \(.*\) T /.test(readFileSync(stat, "utf8"))) await sleep(5);
   }
 
   goOn(): void {
