@@ -26,7 +26,11 @@ export function addWorkers(program: Command): void {
     .action((options: CommonOptions) =>
       withClient(options, async (client) => showWorkers(await client.workers(), options)),
     );
-  addFarmOptions(program.command("drain").description("give a worker no more work"))
+  addFarmOptions(
+    program
+      .command("drain")
+      .description("take a worker out of the farm: it hands back what it has"),
+  )
     .argument("<worker>", "its id")
     .option("--undo", "let it work again")
     .option("--json", "print JSON")
