@@ -1,7 +1,7 @@
-// How long a farm is without a leader: from kill -9 of the one that leads to the first lease that an
-// agent gets from the one that follows it, and until every agent has linked again and a submission
-// is accepted. Two coordinators, one nats-server, simulated agents on the worker's own link. Prints
-// JSON.
+// How long a farm is without a leader: from kill -9 of the one that leads to the first lease that
+// an agent gets from the one that follows it, and until every agent has linked again and a
+// submission is accepted. Two coordinators, one nats-server, simulated agents on the worker's own
+// link. Prints JSON.
 //
 //   node dist/bench/failover.js [tries] [agents]
 import { type ChildProcess, fork } from "node:child_process";
@@ -37,7 +37,7 @@ async function startCoordinator(folder: string, args: readonly string[]): Promis
   return { child, grpc: message.grpc ?? "" };
 }
 
-/** An agent that asks, holds and reports, and knows when it has had its first lease on a new link. */
+/** An agent that asks, holds and reports, and knows its first lease on a new link. */
 class Agent {
   readonly link: Link;
   readonly #held = new Map<string, AttemptRef>();

@@ -1,7 +1,6 @@
 // A process of simulated agents for the benchmark of placement: each has its own connection, as an
 // agent on a machine of its own would, and speaks as the worker does, but renders nothing. Its one
 // device asks for a lease when it is free, so that the wait that is measured is the whole one.
-import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { createClient } from "../common/rpc.js";
 import {
   type AttemptProgress,
@@ -23,7 +22,7 @@ let holdMs = 0;
 let works = false;
 
 class Agent {
-  readonly #call: ClientDuplexStream<ConnectRequest, ConnectResponse>;
+  readonly #call: ReturnType<WorkerLinkClient["connect"]>;
   readonly #progressTimer: NodeJS.Timeout;
   #held: AttemptRef | undefined;
   #steps = 0;

@@ -1,6 +1,6 @@
-// A process of BullMQ workers, one job at a time each, for the benchmark of placement. The wait that
-// is measured goes from the end of a job to the beginning of the next one, which BullMQ fetches in
-// the same breath as it reports the end.
+// A process of BullMQ workers, one job at a time each, for the benchmark of placement. The wait
+// that is measured goes from the end of a job to the beginning of the next one, which BullMQ
+// fetches in the same breath as it reports the end.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "bullmq";
 import { queueName } from "./bullmq-queue.js";

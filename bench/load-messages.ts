@@ -1,5 +1,5 @@
-// What the processes that make load and the benchmark that measures it tell each other, the same for
-// simulated agents of the farm and for workers of another queue.
+// What the processes that make load and the benchmark that measures it tell each other, the same
+// for simulated agents of the farm and for workers of another queue.
 
 /** To a process that holds many workers. */
 export type ToLoad =

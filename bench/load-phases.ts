@@ -1,4 +1,5 @@
-// The two loads under which a queue is measured: as much as it takes, and half of that.
+// The loads under which a queue is measured: as much as it takes, half of that, and half of what a
+// farm of a thousand devices is meant to take, which is the same for whatever is compared.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadProcesses } from "./load-processes.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
@@ -12,27 +13,36 @@ export interface Phase {
 export interface Phases {
   readonly saturated: Phase;
   readonly half: Phase;
+  readonly halfOfAim: Phase;
 }
 
 export interface PhaseOptions {
   readonly workers: number;
   /** Of each measurement. */
   readonly seconds: number;
-  /** Runs while half the load does. */
+  /** Runs beside the last load. */
   readonly during?: () => Promise<void>;
 }
 
 const warmUpMs = 3_000;
 
-/** Enough jobs must wait for both phases. */
+/** Five times what 1,000 devices need whose clips take 5 s. */
+const jobsPerSecondAim = 1_000;
+
+/** Enough jobs must wait for all of it. */
 export async function measurePhases(load: LoadProcesses, options: PhaseOptions): Promise<Phases> {
   const { workers, seconds, during } = options;
+  const slowTo = (jobsPerSecond: number): void => {
+    load.tell({ type: "work", holdMs: (workers / jobsPerSecond) * 1_000 });
+  };
   load.tell({ type: "work", holdMs: 0 });
   const saturated = await measure(load, seconds);
-  load.tell({ type: "work", holdMs: (workers / (saturated.jobsPerSecond / 2)) * 1_000 });
-  const [half] = await Promise.all([measure(load, seconds), during?.()]);
+  slowTo(saturated.jobsPerSecond / 2);
+  const half = await measure(load, seconds);
+  slowTo(jobsPerSecondAim / 2);
+  const [halfOfAim] = await Promise.all([measure(load, seconds), during?.()]);
   load.tell({ type: "rest" });
-  return { saturated, half };
+  return { saturated, half, halfOfAim };
 }
 
 async function measure(load: LoadProcesses, seconds: number): Promise<Phase> {

@@ -1,5 +1,5 @@
-// Processes that hold many workers each, so that one thread's turn of a thousand streams is not what
-// is measured.
+// Processes that hold many workers each, so that one thread's turn of a thousand streams is not
+// what is measured.
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { FromLoad, ToLoad } from "./load-messages.js";

@@ -10,7 +10,6 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { NatsConnection } from "nats";
 import { sleep } from "../common/clock.js";
 import { silentLog } from "../common/log.js";
 import type { FarmEvent } from "../coordinator/core/events.js";
@@ -19,6 +18,8 @@ import { encodeTurn } from "../coordinator/nats/event-codec.js";
 import { openEventLog } from "../coordinator/nats/event-log.js";
 import { findNatsServer, startNatsServer } from "../coordinator/nats/server.js";
 import { openSnapshots } from "../coordinator/nats/snapshots.js";
+
+type NatsConnection = Awaited<ReturnType<typeof connectNats>>;
 
 const appendsMeasured = 2_000;
 const snapshotBytes = 100_000_000;

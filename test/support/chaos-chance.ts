@@ -1,6 +1,6 @@
-// Chance that can be had again: whatever a chaos test leaves to chance comes from one seed, which it
-// prints. TOCAFARM_CHAOS_SEED gives it back. How long each process takes is not in the seed, so a
-// repetition meets the same strikes and not always the same instant.
+// Chance that can be had again: whatever a chaos test leaves to chance comes from one seed, which
+// it prints. TOCAFARM_CHAOS_SEED gives it back. How long each process takes is not in the seed,
+// so a repetition meets the same strikes and not always the same instant.
 import { randomInt } from "node:crypto";
 import type { TestContext } from "node:test";
 

@@ -1,5 +1,5 @@
-// A small disk of its own: memory that is mounted for one test, which can be filled to the last byte
-// and emptied again. Mounting takes root.
+// A small disk of its own: memory that is mounted for one test, which can be filled to the last
+// byte and emptied again. Mounting takes root.
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ const chunk = Buffer.alloc(4096, "x");
 export class SmallDisk {
   readonly folder: string;
 
-  /** A disk that is gone after the test; null where nobody may mount one, and the test is skipped. */
+  /** A disk that is gone after the test; null, and the test skipped, where none can be mounted. */
   static of(t: TestContext, mebibytes: number): SmallDisk | null {
     const folder = mkdtempSync(path.join(tmpdir(), "tocafarm-disk-"));
     t.after(() => {

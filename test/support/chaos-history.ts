@@ -1,5 +1,5 @@
-// The log of a farm, folded by rules of the tests' own: what no strike may ever make the farm write.
-// It shares no code with the core, so that a mistake there is not made here too.
+// The log of a farm, folded by rules of the tests' own: what no strike may ever make the farm
+// write. It shares no code with the core, so that a mistake there is not made here too.
 import assert from "node:assert/strict";
 import { createLog } from "../../common/log.js";
 import type { AttemptRef, FarmEvent, LeaseGranted } from "../../coordinator/core/events.js";
