@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Artifact } from "../../proto/gen/tocafarm/v1/render.js";
+import { Artifact } from "../../proto/gen/tocafarm/v1/render.js";
 import { fromCompleted, fromFailed } from "./agent-messages.js";
+import { toArtifactMessage } from "./convert.js";
 
 const attempt = { segmentId: "b0123456789ab.000000.0", attempt: 2 };
 const prefix = "clips/b0123456789ab.000000/2/";
@@ -40,4 +41,13 @@ test("a failure becomes one line of at most 500 bytes", () => {
   assert.equal(told("x".repeat(501)), `${"x".repeat(497)}...`);
   assert.equal(told("\u706b".repeat(1_000)), `${"\u706b".repeat(165)}...`);
   assert.equal(told(""), "the worker gave no reason");
+});
+
+test("counts that no answer could carry are cut", () => {
+  const command = completion(`${prefix}video.mp4`, { sizeBytes: 2n ** 64n - 1n });
+  assert.ok(command.type === "completed");
+  assert.equal(command.artifacts[0]?.sizeBytes, Number.MAX_SAFE_INTEGER);
+  const [artifact] = command.artifacts.map(toArtifactMessage);
+  assert.ok(artifact);
+  assert.ok(Artifact.encode(artifact).finish().length > 0);
 });

@@ -18,6 +18,7 @@ import type {
 import type { Command } from "../core/commands.js";
 import type { AttemptReport, DeviceInfo, ModelInfo, WorkerHello } from "../core/liveness.js";
 import { fromFailureMessage, fromRefMessage, fromTotalsMessage } from "./convert.js";
+import { boundedCount } from "./peer-bounds.js";
 
 const bounds = {
   devices: 64,
@@ -109,7 +110,7 @@ export function fromCompleted(worker: string, message: Completed): Command {
       throw invalid(`artifact "${key.slice(0, 100)}" does not lie under ${prefix}`);
     }
     if (!sha256Pattern.test(sha256)) throw invalid(`artifact ${key} has no SHA-256`);
-    return { key, sha256, sizeBytes: Number(sizeBytes) };
+    return { key, sha256, sizeBytes: boundedCount(sizeBytes) };
   });
   if (artifacts.length === 0) throw invalid(`the completion of ${prefix} has no artifact`);
   return { type: "completed", worker, ref, artifacts, totals: fromTotalsMessage(message.totals) };
@@ -130,7 +131,7 @@ export function fromCheckpoint(worker: string, message: Checkpoint): Command {
     throw invalid(`a checkpoint lies at "${artifact?.key.slice(0, 100) ?? ""}" instead of ${key}`);
   }
   if (!sha256Pattern.test(artifact.sha256)) throw invalid(`checkpoint ${key} has no SHA-256`);
-  const sizeBytes = Number(artifact.sizeBytes);
+  const sizeBytes = boundedCount(artifact.sizeBytes);
   if (sizeBytes < 1 || sizeBytes > bounds.checkpointBytes) {
     throw invalid(
       `checkpoint ${key} has ${sizeBytes} bytes, 1 to ${bounds.checkpointBytes} may be`,
@@ -176,7 +177,7 @@ function fromDevice(device: Device): DeviceInfo {
     ? conditions[state as keyof typeof conditions] // one of its keys, as was just asked
     : "failed";
   if (loadedModel.length > textCharactersMax) throw invalid(`${name} holds a model without a name`);
-  return { name, kind, memoryBytes: Number(memoryBytes), dtype, condition, loadedModel };
+  return { name, kind, memoryBytes: boundedCount(memoryBytes), dtype, condition, loadedModel };
 }
 
 function checkDevice(name: string): void {

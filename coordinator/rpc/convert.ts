@@ -38,6 +38,7 @@ import {
   phaseOf,
 } from "../core/state.js";
 import { stepsOf } from "../core/work.js";
+import { boundedCount, shortened } from "./peer-bounds.js";
 
 /**
  * In UTF-8. A turn of the log may hold the same failure for 500 clips, in a message of 1 MB at the
@@ -227,8 +228,8 @@ export function toTotalsMessage(totals: RenderTotals): RenderTotalsMessage {
 /** Absent totals are zeros. */
 export function fromTotalsMessage(totals: RenderTotalsMessage | undefined): RenderTotals {
   return {
-    tokensComputed: Number(totals?.tokensComputed ?? 0n),
-    tokensReused: Number(totals?.tokensReused ?? 0n),
+    tokensComputed: boundedCount(totals?.tokensComputed ?? 0n),
+    tokensReused: boundedCount(totals?.tokensReused ?? 0n),
     flops: totals?.flops ?? 0,
     flopsNone: totals?.flopsNone ?? 0,
     textEncodeSeconds: totals?.textEncodeSeconds ?? 0,
@@ -247,16 +248,7 @@ export function toArtifactMessage({ key, sha256, sizeBytes }: Artifact): Artifac
 export function fromFailureMessage(failure: FailureMessage | undefined): Failure {
   const code = isErrorCode(failure?.code) ? failure.code : "INTERNAL";
   const message = failure?.message || "the worker gave no reason";
-  return { code, message: cutTo(failureBytesMax, message.replaceAll(/[\s\p{Cc}]+/gu, " ")) };
-}
-
-/** As many whole characters of the text as fit, with a mark where some are missing. */
-function cutTo(bytesMax: number, text: string): string {
-  if (Buffer.byteLength(text) <= bytesMax) return text;
-  const mark = "...";
-  const bytes = Buffer.from(text).subarray(0, bytesMax - mark.length);
-  // What was cut in the middle of a character decodes to U+FFFD.
-  return bytes.toString("utf8").replace(/\uFFFD+$/, "") + mark;
+  return { code, message: shortened(message.replaceAll(/[\s\p{Cc}]+/gu, " "), failureBytesMax) };
 }
 
 export function toRefMessage({ batch, clip, attempt }: AttemptRef): AttemptRefMessage {
