@@ -14,6 +14,12 @@ import { toClipMessage } from "./convert.js";
 import type { Outlook } from "./outlook.js";
 
 const clipPageMax = 1_000;
+
+/**
+ * Of the prompts in one message: as UTF-8 they are 12 MiB at the most, which leaves room for what
+ * else is told of their clips.
+ */
+export const promptCharactersMax = 4 * 1024 * 1024;
 const batchPageDefault = 50;
 const batchPageMax = 1_000;
 
@@ -38,13 +44,15 @@ export async function getBatch(
     const batch = batchOf(now, request.batchId);
     const end = Math.min(batch.clipsTotal, first + size);
     const clips = [];
-    for (let index = first; index < end; index++) {
-      clips.push(toClipMessage(batch, index, now.live, texts));
+    let next = first;
+    for (let characters = 0; next < end && characters < promptCharactersMax; next++) {
+      clips.push(toClipMessage(batch, next, now.live, texts));
+      characters += texts[next]?.length ?? 0;
     }
     return {
       batch: outlook.batch(now, batch),
       clips,
-      nextClipPageToken: end < batch.clipsTotal ? String(end) : "",
+      nextClipPageToken: next < batch.clipsTotal ? String(next) : "",
       sequence: BigInt(now.state.sequence),
     };
   });

@@ -9,11 +9,11 @@ import type { WatchBatchRequest, WatchBatchResponse } from "../../proto/gen/toca
 import type { ClipRanges, FarmEvent } from "../core/events.js";
 import type { Farm } from "../core/farm.js";
 import type { FarmPort, PromptStore, Turn } from "../ports.js";
-import { batchOf } from "./batch-reads.js";
+import { batchOf, promptCharactersMax } from "./batch-reads.js";
 import { toClipMessage } from "./convert.js";
 import type { Outlook } from "./outlook.js";
 
-/** Clips of one message: about 1 MB with long prompts. */
+/** Clips of one message: about 1 MB with prompts of some length. */
 const clipsPerMessageMax = 500;
 
 /** At most five messages a second tell of progress. */
@@ -160,7 +160,8 @@ async function sendChanges(
     const { message, done } = await farm.query((now) => {
       const { state, live } = now;
       const batch = batchOf(now, request.batchId);
-      const clips = take(changes.clips).map((index) => toClipMessage(batch, index, live, prompts));
+      const taken = take(changes.clips, prompts);
+      const clips = taken.map((index) => toClipMessage(batch, index, live, prompts));
       changes.whole = false;
       const message = {
         sequence: BigInt(state.sequence),
@@ -175,12 +176,15 @@ async function sendChanges(
   }
 }
 
-function take(clips: Set<number>): number[] {
+/** As many as one message takes. */
+function take(clips: Set<number>, prompts: readonly string[]): number[] {
   const taken: number[] = [];
+  let characters = 0;
   for (const index of clips) {
-    if (taken.length === clipsPerMessageMax) break;
+    if (taken.length === clipsPerMessageMax || characters >= promptCharactersMax) break;
     taken.push(index);
     clips.delete(index);
+    characters += prompts[index]?.length ?? 0;
   }
   return taken;
 }
