@@ -153,7 +153,7 @@ async function openPool(options: CoordinatorOptions): Promise<PoolParts> {
     leadership: alone ? leadershipAlone() : await openLeadership(connection, pool, stored),
     stillMsMax: alone ? Number.POSITIVE_INFINITY : stillMsMax,
   };
-  const source = { natsUrl: url, pool, logLevel };
+  const source = { natsUrl: url, pool, replicas: config.natsReplicas, logLevel };
   return { ports, take: (signal) => snapshotOnThread(source, signal), broken };
 }
 

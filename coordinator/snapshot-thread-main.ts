@@ -9,13 +9,14 @@ import { openSnapshots } from "./nats/snapshots.js";
 import type { SnapshotMessage, SnapshotSource } from "./snapshot-thread.js";
 import { takeSnapshot } from "./snapshots.js";
 
-async function run({ natsUrl, pool, logLevel }: SnapshotSource): Promise<SnapshotMessage> {
+async function run(source: SnapshotSource): Promise<SnapshotMessage> {
+  const { natsUrl, pool, replicas, logLevel } = source;
   const log = createLog("coordinator", logLevel);
   try {
     const connection = await connectNats(natsUrl, log);
     try {
-      const eventLog = await openEventLog(connection, pool, { log });
-      const snapshots = await openSnapshots(connection, pool, { log });
+      const eventLog = await openEventLog(connection, pool, { replicas, log });
+      const snapshots = await openSnapshots(connection, pool, { replicas, log });
       return { type: "taken", sequence: await takeSnapshot({ eventLog, snapshots, log }) };
     } finally {
       await connection.close();

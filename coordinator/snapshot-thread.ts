@@ -9,6 +9,8 @@ import type { LogLevel } from "../common/log.js";
 export interface SnapshotSource {
   readonly natsUrl: string;
   readonly pool: string;
+  /** Servers of a cluster that keep a copy. */
+  readonly replicas: number;
   readonly logLevel: LogLevel;
 }
 

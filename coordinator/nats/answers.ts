@@ -4,7 +4,7 @@
 import { NatsError } from "nats";
 import { FarmError } from "../../common/errors.js";
 
-/** JetStream's codes for a sequence other than the expected one: of a stream alone, of a cluster. */
+/** JetStream's codes for another sequence than the expected one: a single server's, a cluster's. */
 const wrongLastSequence: readonly unknown[] = [10071, 10164];
 
 const streamNotFound = 10059;

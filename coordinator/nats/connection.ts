@@ -1,6 +1,6 @@
 // The connection to NATS: one server, or the servers of a cluster. User and password may stand in
-// the URL, which never comes into a log or an error. A server that vanishes without a word (a cable,
-// a firewall) is noticed by its missing answers to pings.
+// the URL, which never comes into a log or an error. A server that vanishes without a word (a
+// cable, a firewall) is noticed by its missing answers to pings.
 
 import { connect, ErrorCode, type NatsConnection, NatsError } from "nats";
 import { monotonicClock, sleep } from "../../common/clock.js";
@@ -109,7 +109,7 @@ async function watch(connection: NatsConnection, link: Link, log: Log): Promise<
   }
 }
 
-/** Calls the listener when the connection breaks, or now if it is down; returns how to stop that. */
+/** Calls the listener when the connection breaks, now if it is down; returns how to stop that. */
 export function onDisconnect(connection: NatsConnection, listener: () => void): () => void {
   const link = links.get(connection);
   if (link?.isUp === false) listener();

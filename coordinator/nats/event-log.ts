@@ -1,6 +1,7 @@
-// A pool's log in JetStream: a chain of streams, see log-parts.ts. Every append carries the sequence that it expects to follow,
-// so the server itself refuses a leader that has been overtaken. Nothing is ever repeated: an
-// append whose outcome is unclear ends the leader, and the replay tells.
+// A pool's log in JetStream: a chain of streams, see log-parts.ts. Every append carries the
+// sequence that it expects to follow, so the server itself refuses a leader that has been
+// overtaken. Nothing is ever repeated: an append whose outcome is unclear ends the leader, and the
+// replay tells.
 
 import type { JetStreamClient, NatsConnection } from "nats";
 import type { FarmEvent } from "../core/events.js";

@@ -153,6 +153,10 @@ test("no server's death loses an acknowledged turn or makes two leaders", async 
   await everyone;
   t.diagnostic(`${acknowledged.size} turns acknowledged, ${state.size} in the log`);
   t.diagnostic(`${seat.reigns} reigns, one at a time`);
+  const manager = await own.jetstreamManager();
+  for await (const { config } of manager.streams.list()) {
+    assert.equal(config.num_replicas, replicas, config.name);
+  }
   for (const [sequence, name] of acknowledged) assert.equal(state.get(sequence), name);
   assert.equal(new Set(state.values()).size, state.size, "no turn is there twice");
   assert.deepEqual(followed, state);

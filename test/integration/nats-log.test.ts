@@ -139,7 +139,7 @@ test("what a reader throws ends its reading", async (t) => {
   await assert.rejects(log.follow(0, failing, endless.signal), /not this one/);
 });
 
-test("a follower outlives a killed server and one that is held up, and misses nothing", async (t) => {
+test("a follower outlives a killed server and one that stands still", async (t) => {
   const cluster = await testCluster(t, 1);
   const [server] = cluster.servers;
   assert.ok(server);

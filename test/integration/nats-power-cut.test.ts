@@ -180,7 +180,7 @@ test("no acknowledged event is missing after a power cut at any moment", async (
 
 // What follows shows that the test above would see a loss, and what it does not promise.
 
-test("a server that does not sync always loses acknowledged events, and this shows it", async (t) => {
+test("a server that syncs now and then loses acknowledged events", async (t) => {
   const edit = 'sed -i "s/sync_interval: always/sync_interval: 1h/" "$2"';
   const run = await traced(t, { turns: 5, saveEvery: 100, edit });
   const moment = acknowledgements(run.folder, run.moments).at(-1)?.moment ?? 0;
@@ -189,7 +189,7 @@ test("a server that does not sync always loses acknowledged events, and this sho
   assert.ok(last < 5, `all ${last} turns are still there`);
 });
 
-test("a file system that keeps no names without an fsync of their folder is not enough", async (t) => {
+test("a file system that forgets names without a folder's fsync is not enough", async (t) => {
   // nats-server syncs a new file of messages and not its folder: ext4 and XFS log both together.
   const run = await traced(t, { turns: 5, saveEvery: 100 });
   const moment = acknowledgements(run.folder, run.moments).at(-1)?.moment ?? 0;

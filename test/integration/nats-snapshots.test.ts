@@ -76,7 +76,7 @@ for (const [fault, messages] of [
   });
 }
 
-test("a forged snapshot that is whole would be read, so the faults above are what stops it", async (t) => {
+test("a forged snapshot that is whole is read, so those faults are what counts", async (t) => {
   const { connection, snapshots } = await open(t);
   await forge(connection, 11, ["half", "and half", sealOf("halfand half", 2)]);
   assert.deepEqual(await snapshots.newest(), { sequence: 11, text: "halfand half" });
