@@ -133,9 +133,14 @@ export class SimulatedAgent {
   hello(): UpMessage {
     const { id, devices, models } = this.spec;
     const seats = [...this.#seats.values()];
-    const reports = seats.flatMap((seat) => seat.reports);
-    const checkpoints = [...this.#checkpoints.values()];
-    for (const seat of seats) seat.heardBefore = null;
+    const kept = seats.flatMap((seat) => seat.reports);
+    const reports = kept.map(({ report }) => report);
+    // What is left of a completed attempt nobody needs.
+    const undone = kept.filter(({ report }) => report.type === "failed");
+    const checkpoints = [
+      ...undone.flatMap(({ checkpoint }) => checkpoint ?? []),
+      ...this.#checkpoints.values(),
+    ];
     const held = [...this.#held().map(({ lease }) => lease.ref), ...reports.map(({ ref }) => ref)];
     const infos = devices.flatMap(({ name }) => this.#seats.get(name)?.engine.info ?? []);
     const hello = {
@@ -201,8 +206,8 @@ export class SimulatedAgent {
       this.#link?.say([this.#failed(lease.ref, { code: "UNAVAILABLE", message })]);
       return;
     }
-    if (seat.heardBefore !== null) seat.reports.splice(0, seat.heardBefore);
-    seat.heardBefore = null;
+    // The device has one other live attempt at most, so all reports but the newest were heard.
+    seat.reports = seat.reports.slice(-1);
     const { ref, preview, segment, resume } = lease;
     const attempt: HeldAttempt = {
       lease,
@@ -284,8 +289,9 @@ export class SimulatedAgent {
 
   /** Said now, and again in every Hello until it is known to be heard. */
   #report(seat: Seat, report: Report): void {
-    seat.reports.push(report);
-    this.#checkpoints.delete(nameOf(report.ref));
+    const name = nameOf(report.ref);
+    seat.reports = [...seat.reports, { report, checkpoint: this.#checkpoints.get(name) }];
+    this.#checkpoints.delete(name);
     this.#said.push(report);
     if (this.#said.length > saidMax) this.#said.shift();
     this.#link?.say([report]);
@@ -335,10 +341,6 @@ export class SimulatedAgent {
   #progress(): void {
     if (this.#link === null || !this.#welcomed) return;
     const idleDevices = this.asking();
-    for (const name of idleDevices) {
-      const seat = this.#seats.get(name);
-      if (seat) seat.heardBefore ??= seat.reports.length;
-    }
     const attempts: AttemptReport[] = [];
     for (const { engine, running, queued } of this.#seats.values()) {
       if (running !== null) attempts.push(reportOf(running, engine));

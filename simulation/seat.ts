@@ -10,6 +10,12 @@ import { expectedSha256, passName, resumedSha256 } from "./store.js";
 export type Report = Extract<Command, { readonly type: "completed" | "failed" }>;
 export type CheckpointReport = Extract<Command, { readonly type: "checkpoint" }>;
 
+export interface KeptReport {
+  readonly report: Report;
+  /** The attempt's newest, which may have been lost with the report. */
+  readonly checkpoint: CheckpointReport | undefined;
+}
+
 /** A device of an agent, and what the agent has to do with it. */
 export interface Seat {
   readonly engine: SimulatedEngine;
@@ -17,9 +23,8 @@ export interface Seat {
   running: HeldAttempt | null;
   /** Leased ahead. */
   queued: HeldAttempt | null;
-  /** Not known to be heard; those before `heardBefore` were said before the device last asked. */
-  readonly reports: Report[];
-  heardBefore: number | null;
+  /** Not certain to be heard, and so said again in each Hello. */
+  reports: readonly KeptReport[];
   /** A canary to be rendered, or being rendered. */
   canary: string | null;
   damagedCheckpoints: number;
@@ -31,7 +36,6 @@ export function newSeat(engine: SimulatedEngine): Seat {
     running: null,
     queued: null,
     reports: [],
-    heardBefore: null,
     canary: null,
     damagedCheckpoints: 0,
   };
