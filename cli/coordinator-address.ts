@@ -14,8 +14,8 @@ export interface FarmAddressOptions {
 }
 
 /**
- * At least one HOST:PORT. Throws INVALID_ARGUMENT for a bad address, UNAVAILABLE when no coordinator
- * is known.
+ * At least one HOST:PORT. Throws INVALID_ARGUMENT for a bad address, UNAVAILABLE when no
+ * coordinator is known.
  */
 export function findCoordinators(
   options: FarmAddressOptions,

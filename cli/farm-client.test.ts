@@ -9,7 +9,7 @@ import {
 } from "../proto/gen/tocafarm/v1/farm.js";
 import { FarmClient } from "./farm-client.js";
 
-test("a watch that breaks between the parts of one answer goes on where the last one ended", async (t) => {
+test("a watch that breaks between parts of an answer goes on behind the last one", async (t) => {
   const asked: bigint[] = [];
   const parts: readonly (readonly bigint[])[] = [[5n, 0n, 0n], [7n]];
   const { watchBatch } = RenderFarmService;

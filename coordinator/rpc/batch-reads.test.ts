@@ -1,4 +1,5 @@
-// The longest prompts that a batch may have, read and watched: no message is larger than gRPC takes.
+// The longest prompts that a batch may have, read and watched: no message is larger than gRPC
+// takes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

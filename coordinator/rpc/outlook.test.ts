@@ -22,7 +22,7 @@ function shown(farm: TestFarm, outlook: ReturnType<typeof createOutlook>, id: st
   return { deviceSecondsLeft, secondsToFinish, late };
 }
 
-test("nothing is foretold before a device has shown its speed, but a missed deadline is known", () => {
+test("nothing is foretold before a device has shown its speed, but a missed deadline is", () => {
   const farm = new TestFarm();
   const outlook = createOutlook(portOf(farm));
   farm.submit("b1", { deadlineAt: 5_000 });

@@ -1,5 +1,5 @@
-// Batches with what is to be expected of them. A forecast looks at every unfinished batch, so one is
-// made for many answers: for as long as that keeps its making to a small part of the time.
+// Batches with what is to be expected of them. A forecast looks at every unfinished batch, so one
+// is made for many answers: for as long as that keeps its making to a small part of the time.
 
 import { monotonicClock } from "../../common/clock.js";
 import type { Batch as BatchMessage } from "../../proto/gen/tocafarm/v1/farm.js";

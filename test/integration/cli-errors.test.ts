@@ -154,8 +154,8 @@ test("help fits a screen, and every command has examples or passes its own help 
 });
 
 const allCommands =
-  "approve cancel coordinator doctor drain farm link ls move pause priority promote reject release " +
-  "render resume retry show skip submit up verify watch worker workers";
+  "approve cancel coordinator doctor drain farm link ls move pause priority promote reject " +
+  "release render resume retry show simulate skip submit up verify watch worker workers";
 
 test("the doctor finds what is here and says what is not", async () => {
   const { stdout } = await sandbox.run("doctor", "--json");

@@ -1,5 +1,5 @@
-// Commands and a change of leaders: `watch` goes on where it was though whoever it talked to is dead,
-// and what is asked while nobody leads is done once somebody does.
+// Commands and a change of leaders: `watch` goes on where it was though whoever it talked to is
+// dead, and what is asked while nobody leads is done once somebody does.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CliSandbox } from "../support/cli-process.js";

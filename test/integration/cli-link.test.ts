@@ -1,5 +1,5 @@
-// Links to published files, where artifacts lie in S3: anybody may read them for a while, and nobody
-// after it.
+// Links to published files, where artifacts lie in S3: anybody may read them for a while, and
+// nobody after it.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,5 +1,5 @@
-// The farm's verbs on the command line, against a real coordinator with an agent that the test plays:
-// what they do, what they print, and how a refusal reads.
+// The farm's verbs on the command line, against a real coordinator with an agent that the test
+// plays: what they do, what they print, and how a refusal reads.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";

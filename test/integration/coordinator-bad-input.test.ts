@@ -1,5 +1,5 @@
-// Whatever is asked of a coordinator, however wrong, is answered with a reason that says what to do,
-// and leaves the farm as it was. Random requests, with a seed that fast-check prints.
+// Whatever is asked of a coordinator, however wrong, is answered with a reason that says what to
+// do, and leaves the farm as it was. Random requests, with a seed that fast-check prints.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -38,7 +38,7 @@ const uint32 = fc.oneof(fc.nat({ max: 5 }), fc.nat({ max: 2 ** 32 - 1 }));
 const ranges = fc.array(fc.record({ first: uint32, last: uint32 }), { maxLength: 5 });
 const runs = { numRuns: 60 };
 
-test("verbs with random batches, ranges, tiers and places do their work or say why not", async (t) => {
+test("verbs with random batches, ranges and tiers do their work or say why not", async (t) => {
   const { coordinator, agent } = await farmWithAgent(t);
   const { farm } = coordinator;
   const known = await coordinator.submit(["one", "two", "three"]);

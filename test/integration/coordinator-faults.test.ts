@@ -126,7 +126,7 @@ test("an agent notices within seconds that its coordinator stands still", async 
   assert.equal(end.code, "UNAVAILABLE");
 });
 
-test("a clip waits while the store cannot give its prompt, and fails when that is gone", async (t) => {
+test("a clip waits while its prompt cannot be read, and fails when that is gone", async (t) => {
   const { data, coordinator, agent, client } = await farmWithAgent(t);
   const blobs = path.join(data, "artifacts", "blobs");
   const waiting = await coordinator.submit(["one"]);

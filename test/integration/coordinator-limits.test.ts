@@ -1,5 +1,5 @@
-// What a farm takes and in which order: deadlines, tenants and their limits, quarantined devices and
-// their canaries, as a file of rules says; through a real coordinator.
+// What a farm takes and in which order: deadlines, tenants and their limits, quarantined devices
+// and their canaries, as a file of rules says; through a real coordinator.
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";

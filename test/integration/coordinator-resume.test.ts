@@ -1,5 +1,5 @@
-// Checkpoints through a real coordinator: what an agent stored is where the next attempt begins, on a
-// device of the same kind, and what is no checkpoint of the attempt is none.
+// Checkpoints through a real coordinator: what an agent stored is where the next attempt begins, on
+// a device of the same kind, and what is no checkpoint of the attempt is none.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -78,7 +78,7 @@ test("a checkpoint and the hand-back behind it are decided in their order", asyn
   assert.equal(next.resume?.step, 5);
 });
 
-test("a checkpoint stored while the connection was down counts when the agent is back", async (t) => {
+test("a checkpoint stored while the link was down counts when the agent is back", async (t) => {
   const { coordinator, agent } = await farmWithAgent(t);
   const batch = await coordinator.submit(["one"]);
   const lease = await agent.lease();

@@ -1,5 +1,5 @@
-// What operators do to batches, clips and workers, through a real coordinator process and real gRPC,
-// with agents that the test plays.
+// What operators do to batches, clips and workers, through a real coordinator process and real
+// gRPC, with agents that the test plays.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
