@@ -36,7 +36,7 @@ docs/simulate.md says what a file may hold.`;
 export function addSimulate(program: Command): void {
   program
     .command("simulate")
-    .description("try quotas, weights and farm sizes on a farm that is not there")
+    .description("try quotas and farm sizes on a farm in thought")
     .argument("[file]", "a study as JSON; without one, the options below say it")
     .addOption(count("--devices <n>", "devices of one kind", 20_000))
     .addOption(count("--clips <n>", "clips, shared alike between the tenants", 1_000_000))
