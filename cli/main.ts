@@ -72,4 +72,11 @@ function usageError({ message }: CommanderError): FarmError {
   return new FarmError("INVALID_ARGUMENT", message.replace(/^error: /, ""));
 }
 
+/** Who reads no further, as `head` does, has had enough; what is under way still ends in order. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
+}
+
+process.stdout.on("error", ignoreClosedPipe);
+process.stderr.on("error", ignoreClosedPipe);
 await main(process.argv.slice(2));

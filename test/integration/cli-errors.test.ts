@@ -153,6 +153,13 @@ test("help fits a screen, and every command has examples or passes its own help 
   assert.equal((await sandbox.run("--version")).stdout.trim(), packageVersion());
 });
 
+test("who reads no further is told nothing of it", async () => {
+  const help = sandbox.start("submit", "--help");
+  help.child.stdout?.destroy();
+  const { status, stderr } = await help.ended;
+  assert.deepEqual([status, stderr], [0, ""]);
+});
+
 const allCommands =
   "approve cancel coordinator doctor drain farm link ls move pause priority promote reject " +
   "release render resume retry show simulate skip submit up verify watch worker workers";
