@@ -1,6 +1,7 @@
 // The wiring of a coordinator: the only place where log, replica, store, services and pages meet.
 
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { openStore } from "../artifacts/open.js";
 import { lockFolder } from "../common/folder-lock.js";
@@ -41,7 +42,13 @@ const rpcGraceMs = 500;
  * A claim is renewed each second and may be taken by another one after 3 s of silence, so who stood
  * still for longer than this may have a follower.
  */
-const stillMsMax = 2_000;
+const stillMsMaxOfMany = 2_000;
+
+/**
+ * Who leads alone and stood still for this part of a lease cannot tell agents that were silent from
+ * those that it did not hear, so it gives every lease its full time anew.
+ */
+const stillShareAlone = 0.5;
 
 export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
@@ -79,6 +86,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   const http = await startHttp({ listen: config.http, routes, log });
   teardown.add("HTTP", () => http.stop());
 
+  await rm(uploadFolder, { recursive: true, force: true }); // what a killed coordinator left
   const store = await openStore(config.artifacts);
   const prompts = createPromptStore(store);
   const { ports, broken, take } = await openPool(options);
@@ -151,7 +159,7 @@ async function openPool(options: CoordinatorOptions): Promise<PoolParts> {
     eventLog: await openEventLog(connection, pool, stored),
     snapshots: await openSnapshots(connection, pool, stored),
     leadership: alone ? leadershipAlone() : await openLeadership(connection, pool, stored),
-    stillMsMax: alone ? Number.POSITIVE_INFINITY : stillMsMax,
+    stillMsMax: alone ? stillShareAlone * config.rules.leaseMs : stillMsMaxOfMany,
   };
   const source = { natsUrl: url, pool, replicas: config.natsReplicas, logLevel };
   return { ports, take: (signal) => snapshotOnThread(source, signal), broken };

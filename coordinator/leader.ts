@@ -13,6 +13,7 @@ import { type Farm, handle, openFarm } from "./core/farm.js";
 import { eventsPerTurnMax } from "./core/placement.js";
 import type { Rules } from "./core/rules.js";
 import type { State } from "./core/state.js";
+import { eventBytesMax } from "./event-bytes.js";
 import type { EventLog, FarmPort, Turn } from "./ports.js";
 
 /** Leases expire and retries come due within this time. */
@@ -31,8 +32,8 @@ export interface LeaderOptions {
   readonly rules: Rules;
   readonly log: Log;
   /**
-   * A process that stood still for this long may have been followed by another leader: it answers
-   * nothing more. Infinity where nobody else can lead.
+   * A process that stood still for longer than this is out of date: another one may lead, agents
+   * were not heard. It answers nothing more, and a new reign begins with what the log says.
    */
   readonly stillMsMax: number;
 }
@@ -149,7 +150,7 @@ export class Leader implements FarmPort {
     const stillMs = monotonicClock.now() - this.#tickedMs;
     if (stillMs <= this.#stillMsMax) return;
     const seconds = (stillMs / 1000).toFixed(1);
-    const message = `the coordinator stood still for ${seconds} s; another one may lead now`;
+    const message = `the coordinator stood still for ${seconds} s; what it remembers is out of date`;
     this.#break(new FarmError("UNAVAILABLE", message));
   }
 
@@ -178,16 +179,14 @@ export class Leader implements FarmPort {
       return decision;
     };
     const decided = this.#decideWaiting(decide, events);
-    if (this.#tickDue) decide({ type: "expire" });
-    this.#tickDue = false;
-    decide({ type: "place" });
-    if (events.length > 0) {
-      try {
-        await this.#eventLog.append(events, sequence - 1);
-      } catch (error) {
-        for (const { waiting } of decided) waiting.reject(asFarmError(error));
-        throw error;
-      }
+    try {
+      if (this.#tickDue) decide({ type: "expire" });
+      this.#tickDue = false;
+      decide({ type: "place" });
+      if (events.length > 0) await this.#eventLog.append(events, sequence - 1);
+    } catch (error) {
+      for (const { waiting } of decided) waiting.reject(asFarmError(error));
+      throw error;
     }
     const commands = decided.map(({ waiting }) => waiting.command);
     this.#tell({ sequence: this.#farm.state.sequence, commands, events, effects });
@@ -199,13 +198,13 @@ export class Leader implements FarmPort {
   #decideWaiting(decide: (command: Command) => Decision, events: readonly FarmEvent[]): Decided[] {
     const decided: Decided[] = [];
     let bytes = 0;
-    while (events.length < eventsPerTurnMax && bytes < turnBytesMax) {
-      const waiting = this.#commands.shift();
-      if (!waiting) break;
+    for (const waiting of this.#commands) {
+      if (events.length >= eventsPerTurnMax || bytes >= turnBytesMax) break;
       const decision = decide(waiting.command);
-      for (const event of decision.events) bytes += JSON.stringify(event).length;
+      for (const event of decision.events) bytes += eventBytesMax(event);
       decided.push({ waiting, decision });
     }
+    this.#commands.splice(0, decided.length); // at once: a shift for each moves all the others
     return decided;
   }
 

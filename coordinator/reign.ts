@@ -25,7 +25,7 @@ export interface ReignOptions extends OpeningOptions {
   readonly leadership: Leadership;
   readonly self: LeaderInfo;
   readonly rules: Rules;
-  /** As the leader's: Infinity where nobody else can lead. */
+  /** As the leader's. */
   readonly stillMsMax: number;
   /** Begins what a leader does. */
   readonly duties: (life: ReplicaLife) => readonly Duty[];

@@ -13,13 +13,14 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { farmWithAgent, TestAgent } from "../support/coordinator-agent.js";
+import { farmWithAgent, newAgent, TestAgent } from "../support/coordinator-agent.js";
 import {
   CoordinatorProcess,
   eventually,
   failingCoordinator,
   temporaryFolder,
 } from "../support/coordinator-process.js";
+import { roleOf } from "../support/failover-pool.js";
 
 test("kill -9 of the coordinator in mid-batch loses nothing that was accepted", async (t) => {
   const data = temporaryFolder(t);
@@ -124,6 +125,34 @@ test("an agent notices within seconds that its coordinator stands still", async 
   coordinator.child.kill("SIGSTOP");
   const end = await eventually(() => agent.end, 5_000);
   assert.equal(end.code, "UNAVAILABLE");
+});
+
+test("a coordinator that stood still for longer than a lease takes no clip away", async (t) => {
+  const { coordinator, agent } = await farmWithAgent(t);
+  const batch = await coordinator.submit(["one"]);
+  const lease = await agent.lease();
+  agent.hold([lease.attempt], 1);
+  coordinator.child.kill("SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  coordinator.child.kill("SIGCONT");
+  assert.match((await eventually(() => agent.end)).message, /stood still for [45]\.\d s/);
+  await eventually(async () => (await roleOf(coordinator)) === "leader" || undefined);
+  const back = await newAgent(t, coordinator, "w1", { held: [lease.attempt] });
+  back.complete(lease);
+  const { batch: ended, clips } = await eventually(async () => {
+    const answer = await coordinator.get(batch.id);
+    return answer.batch?.endedAt === undefined ? undefined : answer;
+  });
+  assert.deepEqual([ended?.clipsPublished, clips[0]?.attempt], [1, 1]);
+});
+
+test("uploads that a killed coordinator has left go when the next one starts", async (t) => {
+  const data = temporaryFolder(t);
+  const uploads = path.join(data, "uploads");
+  mkdirSync(uploads);
+  writeFileSync(path.join(uploads, "0123456789abcdef.part"), "x");
+  await CoordinatorProcess.start(t, data);
+  assert.equal(existsSync(uploads), false);
 });
 
 test("a clip waits while its prompt cannot be read, and fails when that is gone", async (t) => {
