@@ -11,12 +11,6 @@ import type { ArtifactHead } from "./ports.js";
 /** Time in which a file that the log does not name may still come to be named. */
 export const orphanAgeMs = 24 * 3600 * 1000;
 
-/**
- * Checkpoints of batches that the log does not know: they may be those of another pool, in which
- * work can be paused for some days.
- */
-export const strangerAgeMs = 8 * 24 * 3600 * 1000;
-
 const clipPattern = /^clips\/(b\w{12})\.(\d{6})\/(\d+)\/./;
 const checkpointPattern = /^checkpoints\/(b\w{12})\.(\d{6})\/(\d+)-(\d+)\.safetensors$/;
 
@@ -34,11 +28,7 @@ export function isLeftover(state: State, key: string): boolean {
 
 /** Whether a sweep removes the file now. */
 export function isOrphan(state: State, { key, modifiedAtMs }: ArtifactHead, now: number): boolean {
-  const ageMs = now - modifiedAtMs;
-  if (ageMs < orphanAgeMs) return false;
-  const checkpoint = checkpointOf(key);
-  if (checkpoint && !state.batches.has(checkpoint.batch)) return ageMs >= strangerAgeMs;
-  return isLeftover(state, key);
+  return now - modifiedAtMs >= orphanAgeMs && isLeftover(state, key);
 }
 
 /** Every attempt that the log has leased and that is neither at work nor kept. */

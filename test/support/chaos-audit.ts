@@ -9,7 +9,7 @@ import { openFarm } from "../../coordinator/core/farm.js";
 import { defaultRules } from "../../coordinator/core/rules.js";
 import { emptyState } from "../../coordinator/core/state.js";
 import { sweep } from "../../coordinator/janitor.js";
-import { strangerAgeMs } from "../../coordinator/leftovers.js";
+import { orphanAgeMs } from "../../coordinator/leftovers.js";
 import { bitsOf, type ChaosFarm, type Submitted } from "./chaos-farm.js";
 import { checkHistory, type History, readEvents } from "./chaos-history.js";
 import { ended } from "./farm-batches.js";
@@ -48,7 +48,7 @@ async function checkStore(
   const life = {
     query: async <T>(read: (farm: typeof folded) => T) => read(folded),
     onTurn: () => () => {},
-    now: () => Date.now() + 2 * strangerAgeMs,
+    now: () => Date.now() + 2 * orphanAgeMs,
   };
   await sweep({ life, store, log: createLog("test", "silent") }, AbortSignal.timeout(30_000));
   const published = new Set([...history.batches.values()].flat().flatMap(({ keys }) => keys));
