@@ -13,12 +13,17 @@
 
 namespace engine {
 
+// Whose published settings a policy's options fall back to, and which timetable it keeps: papers
+// and their code differ from model to model (caching-policies.md, B).
+enum class PublishedSettings { kOpenSora, kPixartAlpha, kDitDdim, kDitDdpm };
+
 // What a policy must know of the model and the request.
 struct PolicyContext {
   int steps = 0;
   int depth = 0;       // layers; STDiT3: one spatial and one temporal block each
   int64_t tokens = 0;  // N per batch row
   bool temporal_blocks = true;
+  PublishedSettings published = PublishedSettings::kOpenSora;
 };
 
 struct ModuleSite {
@@ -38,17 +43,22 @@ struct ModuleDecision {
 struct ScoreSettings {
   TokenScore score = TokenScore::kEntropy;
   float staleness_weight = 0.0f;  // soft_fresh_weight / fresh_threshold
+  // In every block of so many tokens a side the highest score is multiplied by the factor; 0: in
+  // none.
+  int spread_cell = 0;
+  float spread_factor = 1.0f;
 };
 
 // What the policies keep of a module between steps.
 struct CacheNeeds {
   bool features = false;  // module outputs [2n, N, C] of every block and module
-  bool scores = false;    // counters and, for kEntropy, one float per token and block
+  bool scores = false;    // counters and, for kEntropy and kAttention, a float per token and block
 };
 
 class CachePolicy {
  public:
   virtual ~CachePolicy() = default;
+  // Also asked about the step after the last.
   virtual ModuleDecision decide(const ModuleSite& site) const = 0;
   // Nothing cached before this step is needed at it or after it.
   virtual bool is_refresh_point(int step) const = 0;

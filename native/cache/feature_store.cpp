@@ -8,27 +8,33 @@ namespace engine {
 
 namespace {
 
-constexpr int kModules = 3;
-constexpr int kRankedModules = 2;  // cross-attention and MLP; self-attention is never partial
+int64_t modules_of(const FeatureStoreShape& shape) {
+  return shape.cross_attention ? 3 : 2;
+}
+
+// Self-attention is never partial.
+int64_t ranked_modules_of(const FeatureStoreShape& shape) {
+  return modules_of(shape) - 1;
+}
 
 int blocks_of(const FeatureStoreShape& shape) {
   return shape.depth * (shape.temporal_blocks ? 2 : 1);
 }
 
 Shape features_shape(const FeatureStoreShape& s) {
-  return {int64_t{blocks_of(s)} * kModules, s.rows, s.tokens, s.channels};
+  return {blocks_of(s) * modules_of(s), s.rows, s.tokens, s.channels};
 }
 
 Shape counters_shape(const FeatureStoreShape& s) {
-  return {int64_t{blocks_of(s)} * kRankedModules, s.rows, s.tokens};
+  return {blocks_of(s) * ranked_modules_of(s), s.rows, s.tokens};
 }
 
-Shape entropy_shape(const FeatureStoreShape& s) {
+Shape statistics_shape(const FeatureStoreShape& s) {
   return {int64_t{blocks_of(s)}, s.rows, s.tokens};
 }
 
-bool keeps_entropy(const FeatureStoreShape& s) {
-  return s.needs.scores && s.score == TokenScore::kEntropy;
+bool keeps_statistics(const FeatureStoreShape& s) {
+  return s.needs.scores && (s.score == TokenScore::kEntropy || s.score == TokenScore::kAttention);
 }
 
 // Entry `index` of axis 0, without that axis.
@@ -49,14 +55,14 @@ FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
   counters_ = backend.allocate(counters_shape(shape), DType::kI32);
   zeros_ = Tensor({shape.rows, shape.tokens}, DType::kI32);
   std::memset(zeros_.view().data(), 0, zeros_.bytes());
-  if (keeps_entropy(shape)) half_entropy_ = backend.allocate(entropy_shape(shape), DType::kF32);
+  if (keeps_statistics(shape)) statistics_ = backend.allocate(statistics_shape(shape), DType::kF32);
 }
 
 uint64_t FeatureStore::bytes_of(const FeatureStoreShape& shape) {
   uint64_t total = 0;
   if (shape.needs.features) total += bytes(features_shape(shape), DType::kF32);
   if (shape.needs.scores) total += bytes(counters_shape(shape), DType::kI32);
-  if (keeps_entropy(shape)) total += bytes(entropy_shape(shape), DType::kF32);
+  if (keeps_statistics(shape)) total += bytes(statistics_shape(shape), DType::kF32);
   return total;
 }
 
@@ -66,9 +72,15 @@ int64_t FeatureStore::block_index(int layer, BlockKind block) const {
   return 2 * int64_t{layer} + (block == BlockKind::kTemporal ? 1 : 0);
 }
 
+int64_t FeatureStore::module_index(Module module) const {
+  check(shape_.cross_attention || module != Module::kCrossAttention,
+        "the blocks have no cross-attention");
+  return module == Module::kMlp ? modules_of(shape_) - 1 : static_cast<int64_t>(module);
+}
+
 TensorView FeatureStore::feature(int layer, BlockKind block, Module module) const {
   if (features_.empty()) return {};
-  const int64_t index = block_index(layer, block) * kModules + static_cast<int64_t>(module);
+  const int64_t index = block_index(layer, block) * modules_of(shape_) + module_index(module);
   return entry(features_, index, {shape_.rows, shape_.tokens, shape_.channels});
 }
 
@@ -76,13 +88,18 @@ TensorView FeatureStore::counters(int layer, BlockKind block, Module module) con
   check(!counters_.empty(), "this policy keeps no counters");
   check(module != Module::kSelfAttention, "self-attention has no counters");
   const int64_t index =
-      block_index(layer, block) * kRankedModules + (module == Module::kMlp ? 1 : 0);
+      block_index(layer, block) * ranked_modules_of(shape_) + module_index(module) - 1;
   return entry(counters_, index, {shape_.rows, shape_.tokens});
 }
 
 TensorView FeatureStore::half_entropy(int layer, BlockKind block) const {
-  if (half_entropy_.empty()) return {};
-  return entry(half_entropy_, block_index(layer, block), {shape_.rows, shape_.tokens});
+  if (statistics_.empty() || shape_.score != TokenScore::kEntropy) return {};
+  return entry(statistics_, block_index(layer, block), {shape_.rows, shape_.tokens});
+}
+
+TensorView FeatureStore::attention(int layer, BlockKind block) const {
+  if (statistics_.empty() || shape_.score != TokenScore::kAttention) return {};
+  return entry(statistics_, block_index(layer, block), {shape_.rows, shape_.tokens});
 }
 
 void FeatureStore::reset_counters(int layer, BlockKind block, Module module) {

@@ -11,6 +11,7 @@ namespace engine {
 struct FeatureStoreShape {
   int depth = 0;
   bool temporal_blocks = true;  // a layer is a spatial and a temporal block, else one block
+  bool cross_attention = true;  // whether blocks have it
   int64_t rows = 0;             // 2n: both guidance halves
   int64_t tokens = 0;
   int64_t channels = 0;
@@ -35,18 +36,24 @@ class FeatureStore {
   // when tokens are ranked otherwise.
   TensorView half_entropy(int layer, BlockKind block) const;
 
+  // Column sums of the block's self-attention map as last stored: [rows, tokens], fp32. Empty when
+  // tokens are ranked otherwise.
+  TensorView attention(int layer, BlockKind block) const;
+
   // After a full computation: every token is fresh.
   void reset_counters(int layer, BlockKind block, Module module);
 
  private:
   int64_t block_index(int layer, BlockKind block) const;
+  // Place of a module among those of its block that have features, or counters.
+  int64_t module_index(Module module) const;
 
   Backend& backend_;
   FeatureStoreShape shape_;
-  Tensor features_;      // [blocks, 3 modules, rows, tokens, channels]
-  Tensor counters_;      // [blocks, 2 modules, rows, tokens]
-  Tensor half_entropy_;  // [blocks, rows, tokens]
-  Tensor zeros_;         // [rows, tokens], i32, host
+  Tensor features_;    // [blocks, modules, rows, tokens, channels]
+  Tensor counters_;    // [blocks, modules without self-attention, rows, tokens]
+  Tensor statistics_;  // [blocks, rows, tokens]: half entropies or column sums
+  Tensor zeros_;       // [rows, tokens], i32, host
 };
 
 }  // namespace engine

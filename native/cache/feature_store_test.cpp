@@ -6,6 +6,7 @@
 
 #include "cache/cache_stats.h"
 #include "cache/token_selector.h"
+#include "engine/error.h"
 
 namespace engine {
 namespace {
@@ -16,6 +17,8 @@ constexpr FeatureStoreShape kShape{.depth = 2,
                                    .tokens = 5,
                                    .channels = 4,
                                    .needs = {.features = true, .scores = true}};
+
+constexpr TokenLayout kLayout{.rows = 2, .frames = 1, .height = 1, .width = 5};
 
 constexpr ModuleSite kMlpSite{
     .step = 4, .layer = 1, .block = BlockKind::kTemporal, .module = Module::kMlp};
@@ -29,6 +32,23 @@ TEST(FeatureStore, TakesWhatThePlanSays) {
   FeatureStoreShape norm = kShape;
   norm.score = TokenScore::kNorm;
   EXPECT_EQ(FeatureStore::bytes_of(norm), 4u * (3 * 40 + 2 * 10) * 4);
+}
+
+TEST(FeatureStore, KeepsNothingForAModuleThatTheBlocksDoNotHave) {
+  FeatureStoreShape joint = kShape;
+  joint.temporal_blocks = false;
+  joint.cross_attention = false;
+  joint.score = TokenScore::kAttention;
+  // 2 blocks of: 2 features of 2 x 5 x 4, 1 counter and one column sum of 2 x 5; 4 bytes each.
+  EXPECT_EQ(FeatureStore::bytes_of(joint), 2u * (2 * 40 + 10 + 10) * 4);
+  const auto backend = make_plain_backend();
+  const FeatureStore store(*backend, joint);
+  const TensorView mlp = store.feature(1, BlockKind::kJoint, Module::kMlp);
+  EXPECT_EQ(mlp.f32() - store.feature(0, BlockKind::kJoint, Module::kMlp).f32(), 2 * 40);
+  EXPECT_EQ(mlp.f32() - store.feature(1, BlockKind::kJoint, Module::kSelfAttention).f32(), 40);
+  EXPECT_TRUE(store.half_entropy(0, BlockKind::kJoint).empty());
+  EXPECT_EQ(store.attention(1, BlockKind::kJoint).shape(), (Shape{2, 5}));
+  EXPECT_THROW(store.feature(0, BlockKind::kJoint, Module::kCrossAttention), Error);
 }
 
 TEST(FeatureStore, GivesEveryModuleOfEveryBlockItsOwnPlace) {
@@ -55,7 +75,7 @@ class SelectorTest : public testing::Test {
         scores_(backend_->allocate({2, 5}, DType::kF32)),
         indices_(backend_->allocate({2, 5}, DType::kI32)),
         selector_(*backend_, store_, {.score = TokenScore::kEntropy, .staleness_weight = 0.5f},
-                  scores_, indices_) {
+                  kLayout, scores_, indices_) {
     store_.reset_counters(1, BlockKind::kTemporal, Module::kMlp);
     const float entropies[] = {0.1f, 0.5f, 0.2f, 0.3f, 0.4f, 0.1f, 0.5f, 0.2f, 0.3f, 0.4f};
     std::memcpy(store_.half_entropy(1, BlockKind::kTemporal).data(), entropies, sizeof(entropies));
@@ -98,6 +118,23 @@ class Replace : public SelectionObserver {
     indices.i32()[0] = 0;  // row 0: tokens 0 and 4 in place of 1 and 4
   }
 };
+
+TEST_F(SelectorTest, RaisesTheBestTokenOfEachCell) {
+  // Cells of tokens {0, 1}, {2, 3} and {4}.
+  TokenSelector spreading(*backend_, store_,
+                          {.score = TokenScore::kEntropy,
+                           .staleness_weight = 0.5f,
+                           .spread_cell = 2,
+                           .spread_factor = 1.6f},
+                          kLayout, scores_, indices_);
+  spreading.select(kMlpSite, 3, {});
+  // Of the entropies 1 + 0.2, 1 + 1, 1 + 0.4, 1 + 0.6, 1 + 0.8.
+  const float* const scores = scores_.f32();
+  EXPECT_FLOAT_EQ(scores[2] / scores[0], 1.4f / 1.2f);
+  EXPECT_FLOAT_EQ(scores[1] / scores[0], 1.6f * 2.0f / 1.2f);
+  EXPECT_FLOAT_EQ(scores[3] / scores[2], 1.6f * 1.6f / 1.4f);
+  EXPECT_FLOAT_EQ(scores[4] / scores[0], 1.6f * 1.8f / 1.2f);
+}
 
 TEST_F(SelectorTest, LetsAnObserverReplaceTheChoice) {
   Replace observer;

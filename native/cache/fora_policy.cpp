@@ -1,5 +1,5 @@
 // FORA (arXiv 2407.01425): every module in full at steps below `warm` and at multiples of
-// `interval`; in between the stored outputs serve all tokens.
+// `interval`, counted as the published code counts; in between the stored outputs serve all tokens.
 #include "cache/policies.h"
 
 namespace engine {
@@ -14,20 +14,21 @@ struct ForaSettings {
 
 class ForaPolicy : public CachePolicy {
  public:
-  ForaPolicy(int64_t tokens, const ForaSettings& settings) : tokens_(tokens), settings_(settings) {}
+  ForaPolicy(const PolicyContext& context, const ForaSettings& settings)
+      : context_(context), settings_(settings) {}
 
   ModuleDecision decide(const ModuleSite& site) const override {
     const bool kept = site.module == Module::kCrossAttention && !settings_.cross_attention;
-    if (kept || is_refresh_point(site.step)) return {Decision::kRefresh, tokens_};
+    if (kept || is_refresh_point(site.step)) return {Decision::kRefresh, context_.tokens};
     return {Decision::kReuse, 0};
   }
   bool is_refresh_point(int step) const override {
-    return step < settings_.warm || step % settings_.interval == 0;
+    return step < settings_.warm || published_index(context_, step) % settings_.interval == 0;
   }
   CacheNeeds needs() const override { return {.features = true, .scores = false}; }
 
  private:
-  int64_t tokens_;
+  PolicyContext context_;
   ForaSettings settings_;
 };
 
@@ -36,11 +37,14 @@ class ForaPolicy : public CachePolicy {
 std::unique_ptr<CachePolicy> make_fora_policy(PolicyOptions& options,
                                               const PolicyContext& context) {
   ForaSettings settings;
+  if (context.published != PublishedSettings::kOpenSora) settings = {.interval = 3, .warm = 1};
   settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
   settings.warm = options.integer("warm", settings.warm, 0, kMaxSteps);
-  settings.cross_attention = options.flag("cross_attention", settings.cross_attention);
+  if (!counts_down(context)) {  // DiT has none
+    settings.cross_attention = options.flag("cross_attention", settings.cross_attention);
+  }
   options.finish();
-  return std::make_unique<ForaPolicy>(context.tokens, settings);
+  return std::make_unique<ForaPolicy>(context, settings);
 }
 
 }  // namespace engine

@@ -9,6 +9,16 @@
 
 namespace engine {
 
+// Whether the published code numbers the steps of this model downwards, from steps - 1 to 0.
+inline bool counts_down(const PolicyContext& context) {
+  return context.published == PublishedSettings::kDitDdim ||
+         context.published == PublishedSettings::kDitDdpm;
+}
+// A step as the published code numbers it: its timetables and schedules are written in that number.
+inline int published_index(const PolicyContext& context, int step) {
+  return counts_down(context) ? context.steps - 1 - step : step;
+}
+
 // Everything computed at every step.
 std::unique_ptr<CachePolicy> make_none_policy(PolicyOptions& options, const PolicyContext& context);
 // Everything computed, at fewer steps.
@@ -18,5 +28,8 @@ std::unique_ptr<CachePolicy> make_steps_policy(PolicyOptions& options,
 std::unique_ptr<CachePolicy> make_fora_policy(PolicyOptions& options, const PolicyContext& context);
 // ToCa (arXiv 2410.05317): between full steps the highest-ranked tokens are computed anew.
 std::unique_ptr<CachePolicy> make_toca_policy(PolicyOptions& options, const PolicyContext& context);
+// The same for models that were published with an interval that changes during a run.
+std::unique_ptr<CachePolicy> make_toca_variable_policy(PolicyOptions& options,
+                                                       const PolicyContext& context);
 
 }  // namespace engine

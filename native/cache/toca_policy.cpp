@@ -125,6 +125,9 @@ TocaSettings read_settings(PolicyOptions& options) {
 
 std::unique_ptr<CachePolicy> make_toca_policy(PolicyOptions& options,
                                               const PolicyContext& context) {
+  if (context.published != PublishedSettings::kOpenSora) {
+    return make_toca_variable_policy(options, context);
+  }
   return std::make_unique<TocaPolicy>(context, read_settings(options));
 }
 

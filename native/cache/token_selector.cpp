@@ -5,8 +5,13 @@
 namespace engine {
 
 TokenSelector::TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
-                             TensorView scores, TensorView indices)
-    : backend_(backend), store_(store), settings_(settings), scores_(scores), indices_(indices) {}
+                             const TokenLayout& layout, TensorView scores, TensorView indices)
+    : backend_(backend),
+      store_(store),
+      settings_(settings),
+      layout_(layout),
+      scores_(scores),
+      indices_(indices) {}
 
 ConstTensorView TokenSelector::select(const ModuleSite& site, int64_t k, ConstTensorView input) {
   const TensorView counters = store_.counters(site.layer, site.block, site.module);
@@ -28,9 +33,24 @@ void TokenSelector::score(const ModuleSite& site, ConstTensorView input, ConstTe
                          .half_entropy = store_.half_entropy(site.layer, site.block),
                          .input = input,
                          .cached = store_.feature(site.layer, site.block, site.module),
+                         .attention = store_.attention(site.layer, site.block),
                          .counters = counters,
                          .staleness_weight = settings_.staleness_weight,
                          .scores = scores_});
+  if (settings_.spread_cell > 0) spread();
+}
+
+void TokenSelector::spread() {
+  if (observer_ != nullptr) {
+    if (unspread_.empty()) unspread_ = Tensor(scores_.shape(), DType::kF32);
+    backend_.download(scores_, unspread_);
+  }
+  const int64_t frame_tokens = layout_.height * layout_.width;
+  backend_.spread_scores({.scores = scores_.reshaped({layout_.rows * layout_.frames, frame_tokens}),
+                          .height = layout_.height,
+                          .width = layout_.width,
+                          .cell = settings_.spread_cell,
+                          .factor = settings_.spread_factor});
 }
 
 void TokenSelector::observed_select(const ModuleSite& site, TensorView indices,
@@ -43,6 +63,7 @@ void TokenSelector::observed_select(const ModuleSite& site, TensorView indices,
   SelectionCall call{.site = site,
                      .tokens = indices.empty() ? 0 : indices.dim(1),
                      .scores = scores,
+                     .unspread = unspread_,
                      .counters = before};
   if (indices.empty()) {
     observer_->on_selection(call, {});

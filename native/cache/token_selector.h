@@ -10,8 +10,10 @@ namespace engine {
 // One selecting call, as a SelectionObserver sees it. Host memory.
 struct SelectionCall {
   ModuleSite site;
-  int64_t tokens = 0;        // k, chosen in each row; may be 0
-  ConstTensorView scores;    // [rows, N], fp32
+  int64_t tokens = 0;      // k, chosen in each row; may be 0
+  ConstTensorView scores;  // [rows, N], fp32
+  ConstTensorView unspread =
+      {};                    // the same before the bonus of each cell; empty where there is none
   ConstTensorView counters;  // [rows, N], i32, before this call
 };
 
@@ -24,18 +26,26 @@ class SelectionObserver {
   virtual void on_selection(const SelectionCall& call, TensorView indices) = 0;
 };
 
+// How the tokens of a batch row lie: frame by frame, row by row.
+struct TokenLayout {
+  int64_t rows = 0;
+  int64_t frames = 0, height = 0, width = 0;
+};
+
 class TokenSelector {
  public:
   // `scores` and `indices` are device buffers of [rows, N], fp32 and i32. The store must outlive
   // the selector.
   TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
-                TensorView scores, TensorView indices);
+                const TokenLayout& layout, TensorView scores, TensorView indices);
 
   void observe(SelectionObserver* observer) { observer_ = observer; }
   // Whether the scores of a call of k tokens are wanted at all.
   bool needs_scores(int64_t k) const { return k > 0 || observer_ != nullptr; }
   // Whether scoring reads the module's input tokens.
-  bool reads_input() const { return settings_.score != TokenScore::kEntropy; }
+  bool reads_input() const {
+    return settings_.score == TokenScore::kNorm || settings_.score == TokenScore::kSimilarity;
+  }
 
   // Updates the counters of the site and returns the chosen tokens, [rows, k], i32 on the device;
   // valid until the next call. Empty when k = 0. `input` [rows, N, C]: what the module would get,
@@ -44,14 +54,18 @@ class TokenSelector {
 
  private:
   void score(const ModuleSite& site, ConstTensorView input, ConstTensorView counters);
+  // Raises the highest score of every cell.
+  void spread();
   void observed_select(const ModuleSite& site, TensorView indices, TensorView counters);
 
   Backend& backend_;
   FeatureStore& store_;
   ScoreSettings settings_;
+  TokenLayout layout_;
   TensorView scores_;
   TensorView indices_;
   SelectionObserver* observer_ = nullptr;
+  Tensor unspread_;  // host; made for an observer
 };
 
 }  // namespace engine

@@ -5,20 +5,13 @@
 #include <span>
 #include <vector>
 
-#include "models/stdit3/step_hooks.h"
 #include "models/stdit3/weights.h"
 #include "models/stdit3/workspace.h"
+#include "models/transformer/text.h"
 
 namespace engine {
 
-// Text of some clips, ready for every block's cross-attention. Depends on captions and weights
-// alone: made once, it serves every clip of that prompt.
-struct STDiT3Text {
-  Tensor key_value;              // [blocks, text tokens, 2 hidden], compute dtype, device
-  std::vector<int32_t> offsets;  // rows + 1: row r has text tokens [offsets[r], offsets[r + 1])
-
-  int64_t rows() const { return static_cast<int64_t>(offsets.size()) - 1; }
-};
+using STDiT3Text = EncodedText;
 
 // `captions` [clips, L, caption_channels], fp32 and `mask` [clips, L], i32 (1 = keep the row),
 // host. Guided: after the captions' rows as many rows of the null caption, each kept where its
@@ -27,8 +20,7 @@ struct STDiT3Text {
 STDiT3Text encode_captions(Backend& backend, const STDiT3Weights& weights, ConstTensorView captions,
                            ConstTensorView mask, bool guided, const TensorTap& tap = {});
 
-// Embeds one value for each row: sinusoid, Linear, SiLU, Linear. Result in time.embedding.
-// `values` has one value for each row.
+// Embeds one value for each row with the buffers of `time`.
 void embed_value(Backend& backend, const SinusoidEmbedder& embedder, std::span<const float> values,
                  const TimeBuffers& time, TensorView output);
 

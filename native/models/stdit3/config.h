@@ -8,11 +8,9 @@
 
 #include "core/json.h"
 #include "core/tensor_view.h"
+#include "models/transformer/sizes.h"
 
 namespace engine {
-
-// Width of the sinusoids of time and fps, fixed in the published code.
-inline constexpr int64_t kSinusoidWidth = 256;
 
 struct STDiT3Config {
   int64_t hidden = 1152;
@@ -28,6 +26,7 @@ struct STDiT3Config {
   bool qk_norm = true;
 
   int64_t head_dim() const { return hidden / heads; }
+  BlockSizes block_sizes() const { return {hidden, heads, mlp_hidden}; }
   int64_t patch_volume() const { return patch[0] * patch[1] * patch[2]; }
   int blocks() const { return 2 * depth; }
 };

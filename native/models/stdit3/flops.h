@@ -1,23 +1,14 @@
-// The one nominal count of floating-point operations (caching-policies.md): estimate, reports and
-// metrics all use it.
+// The nominal count of floating-point operations of a STDiT3.
 #pragma once
 
-#include "engine/plan.h"
 #include "models/stdit3/config.h"
-#include "models/stdit3/geometry.h"
+#include "models/transformer/flops.h"
 
 namespace engine {
 
-struct ModuleWork {
-  BlockKind block = BlockKind::kSpatial;
-  Module module = Module::kSelfAttention;
-  int64_t tokens = 0;       // computed per batch row
-  int64_t rows = 2;         // batch rows: both guidance halves
-  int64_t text_tokens = 0;  // L per row
-};
-
-// 2 · multiply-adds of the module's matrix products for the tokens computed. Text keys and values
-// count at every cross-attention call that computes a token, whether or not they are hoisted.
-double nominal_flops(const STDiT3Config& config, const TokenGrid& grid, const ModuleWork& work);
+inline double nominal_flops(const STDiT3Config& config, const TokenGrid& grid,
+                            const ModuleWork& work) {
+  return nominal_flops(config.block_sizes(), grid, work);
+}
 
 }  // namespace engine

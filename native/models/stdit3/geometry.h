@@ -6,16 +6,6 @@
 
 namespace engine {
 
-// Patches along time, height and width of the zero-padded latent. Token order: (t, h, w).
-struct TokenGrid {
-  int64_t frames = 0;
-  int64_t height = 0;
-  int64_t width = 0;
-
-  int64_t tokens_per_frame() const { return height * width; }
-  int64_t tokens() const { return frames * height * width; }
-};
-
 TokenGrid token_grid(const STDiT3Config& config, int64_t latent_frames, int64_t latent_height,
                      int64_t latent_width);
 

@@ -35,6 +35,19 @@ FeatureStoreShape store_shape(const STDiT3Config& config, const STDiT3Shape& sha
           .score = policy.score_settings().score};
 }
 
+BlockBuffers block_buffers(const Workspace& space) {
+  return {.x = space.x,
+          .scratch = space.scratch,
+          .h = space.h,
+          .wide = space.wide,
+          .feature = space.feature,
+          .modulated = space.modulated,
+          .scores = space.scores,
+          .indices = space.indices,
+          .rope_cos = space.rope_cos,
+          .rope_sin = space.rope_sin};
+}
+
 void check_shape(const STDiT3Shape& shape, const CachePolicy& policy) {
   check(shape.clips > 0 && shape.latent_frames > 0 && shape.latent_height > 0 &&
             shape.latent_width > 0 && shape.pixel_height > 0 && shape.pixel_width > 0,
@@ -64,11 +77,11 @@ STDiT3::STDiT3(Backend& backend, const STDiT3Weights& weights, const STDiT3Shape
                                arena_)),
       store_(backend, store_shape(weights.config, shape, policy)),
       blocks_(backend,
-              {.config = &weights.config,
+              {.sizes = weights.config.block_sizes(),
                .grid = grid_,
                .rows = shape.rows(),
                .text_tokens_nominal = shape.text_tokens_nominal},
-              space_, policy, store_),
+              block_buffers(space_), policy, store_),
       frame_mask_host_({shape.rows(), grid_.frames}, DType::kU8),
       clean_indices_host_({shape.rows(), grid_.tokens()}, DType::kI32),
       clean_counts_(static_cast<size_t>(shape.rows()), 0),

@@ -7,7 +7,8 @@
 #include <memory>
 #include <span>
 
-#include "models/stdit3/block.h"
+#include "models/stdit3/conditioning.h"
+#include "models/transformer/block.h"
 
 namespace engine {
 

@@ -8,56 +8,10 @@ namespace engine {
 
 namespace {
 
-// Takes tensors from the checkpoint by name.
-class Loader {
- public:
-  Loader(const Checkpoint& checkpoint, Backend& backend) : source_(checkpoint), backend_(backend) {}
-
-  std::unique_ptr<LinearWeights> linear(const std::string& name, int64_t in, int64_t out,
-                                        DType compute) {
-    return pack(name, source_.get_float(name + ".weight", {out, in}), out, compute);
-  }
-
-  // A convolution whose stride is its kernel: a matrix over the flattened patch.
-  std::unique_ptr<LinearWeights> patch_convolution(const std::string& name,
-                                                   const STDiT3Config& config) {
-    const auto& patch = config.patch;
-    const ConstTensorView weight = source_.get_float(
-        name + ".weight", {config.hidden, config.in_channels, patch[0], patch[1], patch[2]});
-    const int64_t in = config.in_channels * config.patch_volume();
-    return pack(name, weight.reshaped({config.hidden, in}), config.hidden, DType::kF32);
-  }
-
-  SinusoidEmbedder sinusoid_embedder(const std::string& name, int64_t hidden) {
-    return {.linear0 = linear(name + ".mlp.0", kSinusoidWidth, hidden, DType::kF32),
-            .linear2 = linear(name + ".mlp.2", hidden, hidden, DType::kF32)};
-  }
-
-  Tensor host(const std::string& name, const Shape& shape) {
-    return to_f32(source_.get_float(name, shape));
-  }
-
-  Tensor device(const std::string& name, const Shape& shape) {
-    const Tensor values = host(name, shape);
-    Tensor copy = backend_.allocate(shape, DType::kF32);
-    backend_.upload(values, copy);
-    return copy;
-  }
-
- private:
-  std::unique_ptr<LinearWeights> pack(const std::string& name, ConstTensorView weight, int64_t out,
-                                      DType compute) {
-    return backend_.pack_linear(weight, source_.get_float(name + ".bias", {out}), compute);
-  }
-
-  const Checkpoint& source_;
-  Backend& backend_;
-};
-
-STDiT3BlockWeights load_block(Loader& load, const std::string& name, const STDiT3Config& config,
-                              DType compute) {
+BlockWeights load_block(const WeightLoader& load, const std::string& name,
+                        const STDiT3Config& config, DType compute) {
   const int64_t hidden = config.hidden;
-  STDiT3BlockWeights block;
+  BlockWeights block;
   block.qkv = load.linear(name + ".attn.qkv", hidden, 3 * hidden, compute);
   block.attn_proj = load.linear(name + ".attn.proj", hidden, hidden, compute);
   if (config.qk_norm) {
@@ -81,7 +35,7 @@ void check_depth(const Checkpoint& checkpoint, const STDiT3Config& config) {
                   std::to_string(config.depth) + ": they belong to different models");
 }
 
-void load_blocks(Loader& load, DType compute, STDiT3Weights& weights) {
+void load_blocks(const WeightLoader& load, DType compute, STDiT3Weights& weights) {
   const STDiT3Config& config = weights.config;
   const Shape table{6, config.hidden};
   weights.block_tables = Tensor({config.blocks(), 6, config.hidden}, DType::kF32);
@@ -93,12 +47,6 @@ void load_blocks(Loader& load, DType compute, STDiT3Weights& weights) {
     std::memcpy(weights.block_tables.view().rows(i, 1).data(), values.view().data(),
                 values.bytes());
   }
-}
-
-// Bytes of a linear layer's weight and bias.
-uint64_t linear_bytes(int64_t in, int64_t out, DType compute) {
-  return static_cast<uint64_t>(in * out) * dtype_bytes(compute) +
-         static_cast<uint64_t>(out) * sizeof(float);
 }
 
 }  // namespace
@@ -126,13 +74,15 @@ STDiT3Weights load_stdit3(const STDiT3Config& config, const Checkpoint& checkpoi
   const int64_t hidden = config.hidden;
   const int64_t out = config.out_channels * config.patch_volume();
   check_depth(checkpoint, config);
-  Loader load(checkpoint, backend);
+  const WeightLoader load(checkpoint, backend);
   STDiT3Weights weights;
   weights.config = config;
   weights.compute = compute;
-  weights.x_embedder = load.patch_convolution("x_embedder.proj", config);
-  weights.t_embedder = load.sinusoid_embedder("t_embedder", hidden);
-  weights.fps_embedder = load.sinusoid_embedder("fps_embedder", hidden);
+  weights.x_embedder = load.patch_convolution(
+      "x_embedder.proj",
+      {hidden, config.in_channels, config.patch[0], config.patch[1], config.patch[2]});
+  weights.t_embedder = load.sinusoid_embedder("t_embedder.mlp.0", "t_embedder.mlp.2", hidden);
+  weights.fps_embedder = load.sinusoid_embedder("fps_embedder.mlp.0", "fps_embedder.mlp.2", hidden);
   weights.t_block = load.linear("t_block.1", hidden, 6 * hidden, DType::kF32);
   weights.y_fc1 =
       load.linear("y_embedder.y_proj.fc1", config.caption_channels, hidden, DType::kF32);

@@ -1,27 +1,10 @@
 // The weights of a STDiT3 under their published names, packed for a backend.
 #pragma once
 
-#include <memory>
-#include <vector>
-
-#include "backend/backend.h"
-#include "core/checkpoint.h"
 #include "models/stdit3/geometry.h"
+#include "models/transformer/weights.h"
 
 namespace engine {
-
-// One spatial or temporal block.
-struct STDiT3BlockWeights {
-  std::unique_ptr<LinearWeights> qkv, attn_proj;             // attn.qkv, attn.proj
-  Tensor q_norm, k_norm;                                     // [head_dim], device; empty: no norm
-  std::unique_ptr<LinearWeights> q_linear, kv_linear, proj;  // cross_attn.*
-  std::unique_ptr<LinearWeights> fc1, fc2;                   // mlp.*
-};
-
-// Linear, SiLU, Linear of a sinusoid.
-struct SinusoidEmbedder {
-  std::unique_ptr<LinearWeights> linear0, linear2;  // mlp.0, mlp.2
-};
 
 struct STDiT3Weights {
   STDiT3Config config;
@@ -32,7 +15,7 @@ struct STDiT3Weights {
   std::unique_ptr<LinearWeights> t_block;       // t_block.1
   std::unique_ptr<LinearWeights> y_fc1, y_fc2;  // y_embedder.y_proj
   std::unique_ptr<LinearWeights> final_linear;  // final_layer.linear
-  std::vector<STDiT3BlockWeights> blocks;       // spatial 0, temporal 0, spatial 1, ...
+  std::vector<BlockWeights> blocks;             // spatial 0, temporal 0, spatial 1, ...
 
   // Host memory, fp32.
   Tensor block_tables;      // [blocks, 6, hidden]: scale_shift_table of each

@@ -1,11 +1,11 @@
-#include "models/stdit3/flops.h"
+#include "models/transformer/flops.h"
 
 namespace engine {
 
-double nominal_flops(const STDiT3Config& config, const TokenGrid& grid, const ModuleWork& work) {
+double nominal_flops(const BlockSizes& sizes, const TokenGrid& grid, const ModuleWork& work) {
   if (work.tokens == 0) return 0;
   const auto tokens = static_cast<double>(work.tokens);
-  const auto hidden = static_cast<double>(config.hidden);
+  const auto hidden = static_cast<double>(sizes.hidden);
   const auto text = static_cast<double>(work.text_tokens);
   double products = 0;  // multiply-adds of one row
   switch (work.module) {
@@ -19,7 +19,7 @@ double nominal_flops(const STDiT3Config& config, const TokenGrid& grid, const Mo
       products = tokens * (2 * hidden * hidden + 2 * text * hidden) + text * 2 * hidden * hidden;
       break;
     case Module::kMlp:
-      products = tokens * 2 * hidden * static_cast<double>(config.mlp_hidden);
+      products = tokens * 2 * hidden * static_cast<double>(sizes.mlp_hidden);
       break;
   }
   return 2 * products * static_cast<double>(work.rows);

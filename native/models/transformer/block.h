@@ -1,5 +1,5 @@
-// One spatial or temporal block of a step: self-attention, cross-attention, MLP, each computed in
-// full, for the chosen tokens, or taken from the cache, as the policy decides.
+// One block of a step, of any transformer: self-attention, cross-attention if it has one, MLP, each
+// computed in full, for the chosen tokens, or taken from the cache, as the policy decides.
 //
 //   x += gate ⊙ SA(LN(x)(1 + scale) + shift);  x += CA(x, text);  x += gate ⊙ MLP(...)
 //
@@ -11,7 +11,8 @@
 #include <array>
 
 #include "cache/token_selector.h"
-#include "models/stdit3/conditioning.h"
+#include "models/transformer/step_hooks.h"
+#include "models/transformer/weights.h"
 
 namespace engine {
 
@@ -28,28 +29,46 @@ BlockVectors block_vectors(ConstTensorView vectors, int64_t hidden);
 struct BlockInput {
   int layer = 0;
   BlockKind kind = BlockKind::kSpatial;
-  const STDiT3BlockWeights* weights = nullptr;
+  const BlockWeights* weights = nullptr;
   BlockVectors noisy, clean;  // for tokens of noisy and of clean frames
-  ConstTensorView key_value;  // [text tokens, 2, heads, head_dim]
+  ConstTensorView key_value;  // [text tokens, 2, heads, head_dim]; empty without cross-attention
 };
 
 struct BlockSettings {
-  const STDiT3Config* config = nullptr;
+  BlockSizes sizes;
   TokenGrid grid;
   int64_t rows = 0;
   int64_t text_tokens_nominal = 0;  // L of the nominal FLOPs
+  // Whether tokens are ranked by the residual stream before every module, as the published PixArt
+  // and DiT do, and not by what the MLP gets of it.
+  bool ranks_residual = false;
+};
+
+// What the blocks of a step work on. N tokens a row, C channels; "compute" is the dtype of the
+// products.
+struct BlockBuffers {
+  TensorView x;                        // [rows, N, C], fp32: the residual stream
+  TensorView scratch;                  // [rows, N, C], fp32
+  TensorView h;                        // [rows, N, C], compute
+  TensorView wide;                     // [rows, N, max(3 C, mlp)], compute
+  TensorView feature;                  // [rows, N, C], fp32; empty with a caching policy
+  TensorView modulated;                // [rows, N, C], fp32: the MLP's input; empty unless wanted
+  TensorView scores;                   // [rows, N], fp32
+  TensorView indices;                  // [rows, N], i32
+  ConstTensorView rope_cos, rope_sin;  // [T, head_dim / 2], of temporal blocks
 };
 
 class BlockRunner {
  public:
   // All references must outlive the runner.
-  BlockRunner(Backend& backend, const BlockSettings& settings, const Workspace& space,
+  BlockRunner(Backend& backend, const BlockSettings& settings, const BlockBuffers& buffers,
               const CachePolicy& policy, FeatureStore& store);
 
-  // What holds for all blocks of a step. `text_offsets` and `hooks` must outlive it.
+  // What holds for all blocks of a step. `text_offsets` (empty without text) and `hooks` must
+  // outlive it.
   void begin_step(int step, const FrameMask& frames, std::span<const int32_t> text_offsets,
                   const StepHooks& hooks);
-  // Runs the block on space.x.
+  // Runs the block on buffers.x.
   void run(const BlockInput& block);
 
  private:
@@ -69,8 +88,8 @@ class BlockRunner {
   void mlp_products(const BlockInput& block, int64_t tokens, TensorView output);
   void attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
                    TensorView half_entropy, ConstTensorView indices, TensorView output);
-  // Whether a later ranking reads the entropies of a refresh at this step.
-  bool entropy_is_read(const BlockInput& block) const;
+  // Whether a ranking reads what a refresh of `source` at this step says of the tokens.
+  bool ranking_reads(const BlockInput& block, Module source) const;
 
   void push(const ResidualTerm& term);
   // Adds the pending terms to x.
@@ -84,7 +103,7 @@ class BlockRunner {
 
   Backend& backend_;
   BlockSettings settings_;
-  const Workspace& space_;
+  BlockBuffers space_;
   const CachePolicy& policy_;
   FeatureStore& store_;
   TokenSelector selector_;

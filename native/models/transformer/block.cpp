@@ -1,10 +1,10 @@
-#include "models/stdit3/block.h"
+#include "models/transformer/block.h"
 
 #include <chrono>
 #include <cmath>
 
 #include "core/check.h"
-#include "models/stdit3/flops.h"
+#include "models/transformer/flops.h"
 
 namespace engine {
 
@@ -15,8 +15,8 @@ TensorView front(TensorView buffer, const Shape& shape) {
   return {buffer.data(), buffer.dtype(), shape};
 }
 
-float attention_scale(const STDiT3Config& config) {
-  return 1.0f / std::sqrt(static_cast<float>(config.head_dim()));
+float attention_scale(const BlockSizes& sizes) {
+  return 1.0f / std::sqrt(static_cast<float>(sizes.head_dim()));
 }
 
 }  // namespace
@@ -26,14 +26,20 @@ BlockVectors block_vectors(ConstTensorView vectors, int64_t hidden) {
   return {.attn = {at(0), at(1), at(2)}, .mlp = {at(3), at(4), at(5)}};
 }
 
-BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings, const Workspace& space,
-                         const CachePolicy& policy, FeatureStore& store)
+BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
+                         const BlockBuffers& buffers, const CachePolicy& policy,
+                         FeatureStore& store)
     : backend_(backend),
       settings_(settings),
-      space_(space),
+      space_(buffers),
       policy_(policy),
       store_(store),
-      selector_(backend, store, policy.score_settings(), space.scores, space.indices) {}
+      selector_(backend, store, policy.score_settings(),
+                {.rows = settings.rows,
+                 .frames = settings.grid.frames,
+                 .height = settings.grid.height,
+                 .width = settings.grid.width},
+                buffers.scores, buffers.indices) {}
 
 void BlockRunner::begin_step(int step, const FrameMask& frames,
                              std::span<const int32_t> text_offsets, const StepHooks& hooks) {
@@ -47,7 +53,7 @@ void BlockRunner::begin_step(int step, const FrameMask& frames,
 void BlockRunner::run(const BlockInput& block) {
   pending_count_ = 0;
   run_module(block, Module::kSelfAttention);
-  run_module(block, Module::kCrossAttention);
+  if (!block.key_value.empty()) run_module(block, Module::kCrossAttention);
   run_module(block, Module::kMlp);
 }
 
@@ -82,8 +88,8 @@ void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& 
 }
 
 void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView feature) {
-  const STDiT3Config& config = *settings_.config;
-  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens(), hidden = config.hidden;
+  const BlockSizes& sizes = settings_.sizes;
+  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens(), hidden = sizes.hidden;
   const int64_t frames = settings_.grid.frames, spatial = settings_.grid.tokens_per_frame();
   normalise(block.noisy.attn, block.clean.attn, {}, space_.h);
   const Shape flat{rows * tokens, hidden};
@@ -91,15 +97,19 @@ void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView fea
                    .input = space_.h.reshaped(flat),
                    .output = front(space_.wide, {rows * tokens, 3 * hidden})});
   SelfAttentionArgs attention;
-  attention.qkv = front(space_.wide, {rows, frames, spatial, 3, config.heads, config.head_dim()});
+  attention.qkv = front(space_.wide, {rows, frames, spatial, 3, sizes.heads, sizes.head_dim()});
   attention.q_norm = block.weights->q_norm;
   attention.k_norm = block.weights->k_norm;
-  attention.scale = attention_scale(config);
+  attention.scale = attention_scale(sizes);
   attention.output = space_.h.reshaped({rows, frames, spatial, hidden});
   if (block.kind == BlockKind::kTemporal) {
     attention.axis = AttentionAxis::kTemporal;
     attention.rope_cos = space_.rope_cos;
     attention.rope_sin = space_.rope_sin;
+  }
+  const TensorView columns = store_.attention(block.layer, block.kind);
+  if (!columns.empty() && ranking_reads(block, Module::kSelfAttention)) {
+    attention.column_sums = columns.reshaped({rows, frames, spatial});
   }
   backend_.self_attention(attention);
   backend_.linear({.weights = block.weights->attn_proj.get(),
@@ -120,8 +130,9 @@ void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision&
 
 void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView feature) {
   flush();  // its input is x itself
-  const TensorView entropy =
-      entropy_is_read(block) ? store_.half_entropy(block.layer, block.kind) : TensorView();
+  const TensorView entropy = ranking_reads(block, Module::kCrossAttention)
+                                 ? store_.half_entropy(block.layer, block.kind)
+                                 : TensorView();
   ConstTensorView input = space_.x;
   if (space_.h.dtype() != DType::kF32) {
     backend_.convert({.input = space_.x, .output = space_.h});
@@ -135,7 +146,7 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
   if (reads_x) flush();
   chosen_ = selector_.select(site(block, Module::kCrossAttention), k, space_.x);
   if (k == 0) return;
-  const Shape compact{settings_.rows, k, settings_.config->hidden};
+  const Shape compact{settings_.rows, k, settings_.sizes.hidden};
   const TensorView input = front(space_.h, compact);
   const TensorView output = front(space_.scratch, compact);
   backend_.gather_rows({.input = space_.x, .indices = chosen_, .output = input});
@@ -145,19 +156,19 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
 
 void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
                               TensorView half_entropy, ConstTensorView indices, TensorView output) {
-  const STDiT3Config& config = *settings_.config;
+  const BlockSizes& sizes = settings_.sizes;
   const int64_t rows = settings_.rows;
-  const Shape flat{rows * tokens, config.hidden};
+  const Shape flat{rows * tokens, sizes.hidden};
   backend_.linear({.weights = block.weights->q_linear.get(),
                    .input = query_input.reshaped(flat),
                    .output = front(space_.wide, flat)});
   // The query's input is used up: its buffer takes the result, unless it is x.
-  const TensorView attended = front(space_.h, {rows, tokens, config.hidden});
+  const TensorView attended = front(space_.h, {rows, tokens, sizes.hidden});
   backend_.cross_attention(
-      {.query = front(space_.wide, {rows, tokens, config.heads, config.head_dim()}),
+      {.query = front(space_.wide, {rows, tokens, sizes.heads, sizes.head_dim()}),
        .key_value = block.key_value,
        .text_offsets = text_offsets_,
-       .scale = attention_scale(config),
+       .scale = attention_scale(sizes),
        .output = attended,
        .half_entropy = half_entropy,
        .indices = indices});
@@ -166,9 +177,12 @@ void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTens
                    .output = output.reshaped(flat)});
 }
 
-bool BlockRunner::entropy_is_read(const BlockInput& block) const {
-  if (policy_.decide(site(block, Module::kMlp)).decision == Decision::kPartial) return true;
-  ModuleSite next = site(block, Module::kCrossAttention);
+bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
+  for (const Module later : {Module::kCrossAttention, Module::kMlp}) {
+    const bool runs = later != source && (later == Module::kMlp || !block.key_value.empty());
+    if (runs && policy_.decide(site(block, later)).decision == Decision::kPartial) return true;
+  }
+  ModuleSite next = site(block, source);
   ++next.step;
   return policy_.decide(next).decision != Decision::kRefresh;
 }
@@ -196,11 +210,16 @@ void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
 void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView feature) {
   const bool scores_input = selector_.needs_scores(k) && selector_.reads_input();
   const bool published_defect = policy_.upstream_fidelity() && !frames_.noisy.empty();
-  if (scores_input || published_defect)
+  ConstTensorView ranked = space_.modulated;
+  if (scores_input && settings_.ranks_residual) {
+    flush();
+    ranked = space_.x;
+  } else if (scores_input || published_defect) {
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.modulated);
-  chosen_ = selector_.select(site(block, Module::kMlp), k, space_.modulated);
+  }
+  chosen_ = selector_.select(site(block, Module::kMlp), k, ranked);
   if (k == 0) return;
-  const Shape compact{settings_.rows, k, settings_.config->hidden};
+  const Shape compact{settings_.rows, k, settings_.sizes.hidden};
   const TensorView output = front(space_.scratch, compact);
   normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
   mlp_products(block, k, output);
@@ -208,16 +227,16 @@ void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView fea
 }
 
 void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorView output) {
-  const STDiT3Config& config = *settings_.config;
+  const BlockSizes& sizes = settings_.sizes;
   const int64_t rows = settings_.rows * tokens;
-  const TensorView middle = front(space_.wide, {rows, config.mlp_hidden});
+  const TensorView middle = front(space_.wide, {rows, sizes.mlp_hidden});
   backend_.linear({.weights = block.weights->fc1.get(),
-                   .input = front(space_.h, {rows, config.hidden}),
+                   .input = front(space_.h, {rows, sizes.hidden}),
                    .output = middle,
                    .activation = Activation::kGeluTanh});
   backend_.linear({.weights = block.weights->fc2.get(),
                    .input = middle,
-                   .output = output.reshaped({rows, config.hidden})});
+                   .output = output.reshaped({rows, sizes.hidden})});
 }
 
 void BlockRunner::normalise(const Modulation& noisy, const Modulation& clean,
@@ -279,7 +298,7 @@ void BlockRunner::report(const BlockInput& block, Module module, const ModuleDec
   report.tokens_computed = rows * decision.tokens;
   report.tokens_reused = rows * (tokens - decision.tokens);
   report.seconds = seconds;
-  report.flops = nominal_flops(*settings_.config, settings_.grid,
+  report.flops = nominal_flops(settings_.sizes, settings_.grid,
                                {.block = block.kind,
                                 .module = module,
                                 .tokens = decision.tokens,

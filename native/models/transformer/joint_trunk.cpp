@@ -1,0 +1,104 @@
+#include "models/transformer/joint_trunk.h"
+
+#include "core/check.h"
+#include "engine/error.h"
+
+namespace engine {
+
+JointTrunk::JointTrunk(Backend& backend, const JointWeights& weights, const JointShape& shape,
+                       const CachePolicy& policy, const JointBuffers& buffers,
+                       ConstTensorView position)
+    : backend_(backend),
+      weights_(weights),
+      shape_(shape),
+      grid_(token_grid(weights.config, shape)),
+      space_(buffers),
+      store_(backend, joint_store_shape(weights.config, shape, policy)),
+      blocks_(backend,
+              {.sizes = weights.config.sizes,
+               .grid = grid_,
+               .rows = shape.rows(),
+               .text_tokens_nominal = shape.text_tokens_nominal,
+               .ranks_residual = true},
+              buffers.blocks, policy, store_) {
+  check(shape.clips > 0 && shape.latent_height > 0 && shape.latent_width > 0,
+        "every size of a shape must be positive");
+  const bool pairs = policy.needs().scores && policy.score_settings().score == TokenScore::kEntropy;
+  if (pairs && !shape.guided) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a policy that ranks tokens by the entropy of text attention needs guidance: both "
+                "halves share one ranking");
+  }
+  backend_.upload(position, space_.position);
+}
+
+ConstTensorView JointTrunk::step(const JointStep& step, const StepHooks& hooks) {
+  check((step.text != nullptr) == weights_.config.cross_attention,
+        "text is needed where there is cross-attention, and nowhere else");
+  embed_latent(step.latent, hooks.tap);
+  run_blocks(step, hooks);
+  final_layer(step, hooks.tap);
+  return space_.output;
+}
+
+void JointTrunk::embed_latent(ConstTensorView latent, const TensorTap& tap) {
+  const JointConfig& config = weights_.config;
+  const int64_t rows = shape_.rows(), tokens = grid_.tokens();
+  const TensorView& x = space_.blocks.x;
+  for (int64_t first = 0; first < rows; first += shape_.clips) {
+    backend_.patchify({.latent = latent,
+                       .patch = {1, config.patch, config.patch},
+                       .output = space_.patches.rows(first, shape_.clips)});
+  }
+  backend_.linear({.weights = weights_.x_embedder.get(),
+                   .input = space_.patches.reshaped({rows * tokens, space_.patches.dim(2)}),
+                   .output = x.reshaped({rows * tokens, config.sizes.hidden})});
+  backend_.add_rows({.output = x, .table = space_.position});
+  if (tap) tap("x_in", x);
+}
+
+void JointTrunk::run_blocks(const JointStep& step, const StepHooks& hooks) {
+  const BlockSizes& sizes = weights_.config.sizes;
+  const Shape vectors{shape_.rows(), 6 * sizes.hidden};
+  blocks_.begin_step(step.step, {},
+                     step.text == nullptr ? std::span<const int32_t>() : step.text->offsets, hooks);
+  for (int i = 0; i < weights_.config.depth; ++i) {
+    if (hooks.cancelled && hooks.cancelled()) {
+      throw Error(ErrorCode::kCancelled,
+                  "the render was cancelled in step " + std::to_string(step.step));
+    }
+    BlockInput block{
+        .layer = i,
+        .kind = BlockKind::kJoint,
+        .weights = &weights_.blocks[static_cast<size_t>(i)],
+        .noisy = block_vectors(space_.vectors.rows(i, 1).reshaped(vectors), sizes.hidden),
+        .clean = {},
+        .key_value = {}};
+    if (step.text != nullptr) {
+      const ConstTensorView all = step.text->key_value;
+      block.key_value = all.rows(i, 1).reshaped({all.dim(1), 2, sizes.heads, sizes.head_dim()});
+    }
+    blocks_.run(block);
+    if (hooks.tap) hooks.tap("block." + std::to_string(i) + ".joint", space_.blocks.x);
+  }
+}
+
+void JointTrunk::final_layer(const JointStep& step, const TensorTap& tap) {
+  const int64_t hidden = weights_.config.sizes.hidden;
+  const int64_t tokens = shape_.rows() * grid_.tokens();
+  LayerNormModulateArgs norm;
+  norm.input = space_.blocks.x;
+  norm.shift = step.shift;
+  norm.scale = step.scale;
+  norm.output = space_.blocks.scratch;
+  backend_.layer_norm_modulate(norm);
+  backend_.linear({.weights = weights_.final_linear.get(),
+                   .input = space_.blocks.scratch.reshaped({tokens, hidden}),
+                   .output = space_.final_tokens.reshaped({tokens, space_.final_tokens.dim(2)})});
+  if (tap) tap("final_tokens", space_.final_tokens);
+  backend_.unpatchify({.tokens = space_.final_tokens,
+                       .patch = {1, weights_.config.patch, weights_.config.patch},
+                       .output = space_.output});
+}
+
+}  // namespace engine
