@@ -61,6 +61,8 @@ GoldenChecks run_stdit3_forward(const GoldenCase& golden, Backend& backend,
                                 const GoldenOptions& options);
 GoldenChecks run_stdit3_rflow(const GoldenCase& golden, Backend& backend,
                               const GoldenOptions& options);
+GoldenChecks run_dit(const GoldenCase& golden, Backend& backend, const GoldenOptions& options);
+GoldenChecks run_pixart(const GoldenCase& golden, Backend& backend, const GoldenOptions& options);
 GoldenChecks run_t5_encoder(const GoldenCase& golden, Backend& backend,
                             const GoldenOptions& options);
 GoldenChecks run_vae_decode(const GoldenCase& golden, Backend& backend,

@@ -15,6 +15,8 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"stdit3-forward", run_stdit3_forward},
     {"stdit3-rflow", run_stdit3_rflow},
+    {"dit", run_dit},
+    {"pixart", run_pixart},
 #ifdef TOCAFARM_GOLDEN_T5
     {"t5-encoder", run_t5_encoder},
 #endif

@@ -73,10 +73,17 @@ INSTANTIATE_TEST_SUITE_P(STDiT3, GoldenCases,
                                          "stdit3-rflow-toca-xmask",
                                          "stdit3-rflow-toca-xmask-round"));
 
+INSTANTIATE_TEST_SUITE_P(Dit, GoldenCases,
+                         testing::Values("dit-ddim50-full", "dit-ddim50-fora", "dit-ddim50-toca",
+                                         "dit-ddpm-toca"));
+
+INSTANTIATE_TEST_SUITE_P(Pixart, GoldenCases,
+                         testing::Values("pixart-dpm-full", "pixart-dpm-fora", "pixart-dpm-toca"));
+
 TEST(Golden, NamesAnUnknownKindAndTheKnownOnes) {
-  const CaseFolder folder(R"({"kind": "pixart"})");
+  const CaseFolder folder(R"({"kind": "flux"})");
   const std::string message = error_of(folder.path());
-  EXPECT_NE(message.find("\"pixart\""), std::string::npos);
+  EXPECT_NE(message.find("\"flux\""), std::string::npos);
   EXPECT_NE(message.find("stdit3-rflow"), std::string::npos);
 }
 

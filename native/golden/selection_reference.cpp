@@ -1,6 +1,7 @@
 #include "golden/selection_reference.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "golden/part_checks.h"
 #include "golden/tensor_checks.h"
@@ -36,6 +37,9 @@ SelectionReference::SelectionReference(const GoldenCase& golden, int64_t rows, i
   fresh_ = golden_tensor(golden, "ref.call_fresh", DType::kI32, {count, rows, most});
   gap_ = golden_tensor(golden, "ref.call_gap", DType::kF32, {count, rows});
   counters_ = golden_tensor(golden, "ref.call_counter_before", DType::kU8, {count, rows, tokens});
+  if (golden.find("ref.call_scores_before_bonus").empty()) return;
+  unspread_ =
+      golden_tensor(golden, "ref.call_scores_before_bonus", DType::kF32, {count, rows, tokens});
 }
 
 void SelectionReference::match_site(const SelectionCall& call) const {
@@ -60,8 +64,35 @@ void SelectionReference::on_selection(const SelectionCall& call, TensorView indi
 }
 
 double SelectionReference::score_difference(const SelectionCall& call, int64_t row) const {
-  const ConstTensorView expected = scores_.rows(next_call_, 1).reshaped({rows_, tokens_});
-  return largest_difference(call.scores.rows(row, 1), expected.rows(row, 1));
+  const bool bonus = !unspread_.empty() && !call.unspread.empty();
+  const ConstTensorView& all = bonus ? unspread_ : scores_;
+  const ConstTensorView expected = all.rows(next_call_, 1).reshaped({rows_, tokens_});
+  const ConstTensorView& found = bonus ? call.unspread : call.scores;
+  return largest_difference(found.rows(row, 1), expected.rows(row, 1));
+}
+
+SelectionReference::Bonus SelectionReference::compare_bonus(const SelectionCall& call, int64_t row,
+                                                            double score_error) const {
+  if (unspread_.empty() || call.unspread.empty()) return Bonus::kSame;
+  const int64_t first = (next_call_ * rows_ + row) * tokens_;
+  const float* const expected = scores_.f32() + first;
+  const float* const before = unspread_.f32() + first;
+  const float* const found = call.scores.f32() + row * tokens_;
+  std::vector<int64_t> moved;
+  for (int64_t n = 0; n < tokens_; ++n) {
+    const double difference = std::abs(static_cast<double>(found[n]) - expected[n]);
+    // The bonus multiplies errors by less than 2; it is itself a large part of a score.
+    if (!(difference <= 2 * score_error + kScoreFloor)) moved.push_back(n);
+  }
+  // A bonus that moved left one token for another of its cell that stood as high.
+  for (const int64_t n : moved) {
+    const bool tied = std::any_of(moved.begin(), moved.end(), [&](int64_t other) {
+      const double gap = std::abs(static_cast<double>(before[n]) - before[other]);
+      return other != n && gap <= 2 * score_error;
+    });
+    if (!tied) return Bonus::kElsewhere;
+  }
+  return moved.empty() ? Bonus::kSame : Bonus::kTied;
 }
 
 std::vector<int32_t> SelectionReference::expected_row(const SelectionCall& call,
@@ -93,9 +124,12 @@ void SelectionReference::compare_row(const SelectionCall& call, int64_t row, Ten
     const int32_t counter = call.counters.i32()[row * tokens_ + n];
     counters_differ_ += counter != counters_.u8()[at * tokens_ + n];
   }
+  const Bonus bonus = compare_bonus(call, row, score_error);
+  bonuses_differ_ += bonus == Bonus::kElsewhere;
   if (std::equal(expected.begin(), expected.end(), chosen)) return;
   // Two tokens may err in opposite directions, each by as much as was seen.
-  const bool tie = gap_.f32()[at] <= 2 * score_error && score_error <= score_bound_;
+  const bool near = gap_.f32()[at] <= 2 * score_error || bonus == Bonus::kTied;
+  const bool tie = near && score_error <= score_bound_;
   if (tie) {
     ++rows_excused_;
     note_ = "last excused: " + place(call) + ", gap " + std::to_string(gap_.f32()[at]) +
@@ -121,7 +155,9 @@ GoldenChecks SelectionReference::checks() const {
   scores.error = worst_score_;
   scores.bound = score_bound_;
   scores.passed = worst_score_ <= score_bound_;
-  return {calls, selections, scores, golden_count("counters", counters_differ_)};
+  GoldenChecks result{calls, selections, scores, golden_count("counters", counters_differ_)};
+  if (!unspread_.empty()) result.push_back(golden_count("cell bonuses", bonuses_differ_));
+  return result;
 }
 
 }  // namespace engine

@@ -42,24 +42,41 @@ class SelectionReferenceTest : public testing::Test {
   }
 
   // The reference's choice is {1, 2} in both rows, listed by descending score.
+  // Given scores before a bonus, the case has those too.
   SelectionReference reference(float gap, bool force = false,
-                               std::vector<int32_t> fresh = {1, 2, 1, 2}) {
+                               std::vector<int32_t> fresh = {1, 2, 1, 2},
+                               const std::vector<float>& unspread = {}) {
     const std::vector<int32_t> calls{3, 1, 1, 2, 2, kTokens};
     const std::vector<float> scores{0.1f, 0.4f, 0.3f, 0.2f, 0.1f, 0.4f, 0.3f, 0.2f};
     const std::vector<float> gaps{gap, gap};
     const std::vector<uint8_t> counters(8, 1);
-    write_safetensors(folder_ / "data.safetensors",
-                      {{"ref.calls", {calls.data(), DType::kI32, {1, 6}}},
-                       {"ref.call_scores", {scores.data(), DType::kF32, {1, 2, kTokens}}},
-                       {"ref.call_fresh", {fresh.data(), DType::kI32, {1, 2, 2}}},
-                       {"ref.call_gap", {gaps.data(), DType::kF32, {1, 2}}},
-                       {"ref.call_counter_before", {counters.data(), DType::kU8, {1, 2, 4}}}});
+    std::vector<NamedTensor> tensors{
+        {"ref.calls", {calls.data(), DType::kI32, {1, 6}}},
+        {"ref.call_scores", {scores.data(), DType::kF32, {1, 2, kTokens}}},
+        {"ref.call_fresh", {fresh.data(), DType::kI32, {1, 2, 2}}},
+        {"ref.call_gap", {gaps.data(), DType::kF32, {1, 2}}},
+        {"ref.call_counter_before", {counters.data(), DType::kU8, {1, 2, 4}}}};
+    if (!unspread.empty()) {
+      tensors.push_back(
+          {"ref.call_scores_before_bonus", {unspread.data(), DType::kF32, {1, 2, kTokens}}});
+    }
+    write_safetensors(folder_ / "data.safetensors", tensors);
     golden_ = GoldenCase::open(folder_);
     return {golden_, 2, kTokens, 0.0, force};
   }
 
   void select(SelectionReference& reference) {
     reference.on_selection({.site = kSite, .tokens = 2, .scores = scores_, .counters = counters_},
+                           indices_);
+  }
+
+  // The same with scores before a bonus.
+  void select(SelectionReference& reference, ConstTensorView unspread) {
+    reference.on_selection({.site = kSite,
+                            .tokens = 2,
+                            .scores = scores_,
+                            .unspread = unspread,
+                            .counters = counters_},
                            indices_);
   }
 
@@ -132,6 +149,33 @@ TEST_F(SelectionReferenceTest, RefusesAReferenceThatChoosesNoToken) {
   EXPECT_THROW(select(outside), Error);
   SelectionReference twice = this->reference(0.1f, false, {1, 1, 1, 2});
   EXPECT_THROW(select(twice), Error);
+}
+
+// Tokens 1 and 3 of a cell stood equally high, and the reference doubled token 1.
+TEST_F(SelectionReferenceTest, ExcusesABonusThatATieInItsCellMoved) {
+  const std::vector<float> before{0.1f, 0.2f, 0.3f, 0.2f, 0.1f, 0.2f, 0.3f, 0.2f};
+  SelectionReference reference = this->reference(0.1f, false, {1, 2, 1, 2}, before);
+  Tensor unspread({2, kTokens}, DType::kF32);
+  std::copy(before.begin(), before.end(), unspread.f32());
+  unspread.f32()[3] += 1e-6f;
+  set_scores(scores_.f32(), {0.1f, 0.2f, 0.3f, 0.4f});
+  set_indices({2, 3, 1, 2});
+  select(reference, unspread);
+  EXPECT_EQ(named(reference, "selections").selections_excused, 1);
+  for (const GoldenCheck& check : reference.checks()) EXPECT_TRUE(check.passed) << check.what;
+  EXPECT_EQ(chosen(), (std::vector<int32_t>{1, 2, 1, 2}));
+}
+
+TEST_F(SelectionReferenceTest, CountsABonusThatNoTieExplains) {
+  const std::vector<float> before{0.1f, 0.2f, 0.3f, 0.15f, 0.1f, 0.2f, 0.3f, 0.2f};
+  SelectionReference reference = this->reference(0.1f, false, {1, 2, 1, 2}, before);
+  Tensor unspread({2, kTokens}, DType::kF32);
+  std::copy(before.begin(), before.end(), unspread.f32());
+  set_scores(scores_.f32(), {0.1f, 0.2f, 0.3f, 0.4f});
+  set_indices({2, 3, 1, 2});
+  select(reference, unspread);
+  EXPECT_FALSE(named(reference, "selections").passed);
+  EXPECT_EQ(named(reference, "cell bonuses").error, 1);
 }
 
 TEST_F(SelectionReferenceTest, TakesEveryChoiceFromTheReferenceWhenForced) {
