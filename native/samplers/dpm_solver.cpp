@@ -24,6 +24,21 @@ std::vector<double> log_alphas() {
   return logs;
 }
 
+// `steps` + 1 times from 1 to 0.001, in float32 from the nearer end, as the published code spaces
+// them: rounded otherwise, the model would be asked a little beside the reference.
+std::vector<double> even_times(int steps) {
+  const float first = 1.0f, last = static_cast<float>(kLastTime);
+  const float stride = (last - first) / static_cast<float>(steps);
+  std::vector<double> times;
+  for (int i = 0; i <= steps; ++i) {
+    const bool upper = i < (steps + 1) / 2;
+    times.push_back(
+        static_cast<double>(upper ? std::fma(stride, static_cast<float>(i), first)
+                                  : std::fma(-stride, static_cast<float>(steps - i), last)));
+  }
+  return times;
+}
+
 int checked(int steps) {
   if (steps >= 1 && steps <= kTrainedTimesteps) return steps;
   throw Error(ErrorCode::kInvalidArgument, "DPM-Solver++ takes 1 to " +
@@ -37,8 +52,7 @@ DpmSolver::DpmSolver(Backend& backend, int steps, const Guidance& guidance,
                      const Shape& latent_shape)
     : backend_(backend), guidance_(guidance) {
   const std::vector<double> logs = log_alphas();
-  const double stride = (1.0 - kLastTime) / checked(steps);
-  for (int i = 0; i <= steps; ++i) levels_.push_back(level_at(1.0 - stride * i, logs));
+  for (const double time : even_times(checked(steps))) levels_.push_back(level_at(time, logs));
   noise_ = backend.allocate(latent_shape, DType::kF32);
   for (Tensor& each : predicted_) each = backend.allocate(latent_shape, DType::kF32);
 }
@@ -58,8 +72,8 @@ DpmSolver::Level DpmSolver::level_at(double time, const std::vector<double>& log
 
 float DpmSolver::timestep(int step) const {
   check(step >= 0 && step < steps(), "step outside of the sampler's range");
-  const double time = levels_[static_cast<size_t>(step)].time;
-  return static_cast<float>((time - kLastTime) * kTrainedTimesteps);
+  const auto time = static_cast<float>(levels_[static_cast<size_t>(step)].time);
+  return (time - static_cast<float>(kLastTime)) * static_cast<float>(kTrainedTimesteps);
 }
 
 ConstTensorView DpmSolver::history() const {
