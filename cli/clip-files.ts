@@ -65,10 +65,18 @@ async function fetchFile(client: FarmClient, artifact: Artifact, file: string): 
   const part = `${file}.part`;
   try {
     await writeVerified(client, artifact, part);
-    await rename(part, file);
+    await onDisk(part, rename(part, file));
   } catch (thrown) {
     await rm(part, { force: true });
-    if (thrown instanceof FarmError) throw thrown;
+    throw thrown;
+  }
+}
+
+/** What fails here is the user's disk, not the farm's: told as such, and not tried again. */
+async function onDisk<T>(file: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
     const { message } = asFarmError(thrown);
     throw new FarmError("IO", `${file} cannot be written: ${message}`, { cause: thrown });
   }
@@ -78,13 +86,14 @@ async function writeVerified(client: FarmClient, artifact: Artifact, part: strin
   let sha256 = "";
   await client.download(artifact.key, async (chunks) => {
     const hash = createHash("sha256");
-    const file = await open(part, "w");
+    const file = await onDisk(part, open(part, "w"));
     try {
       for await (const chunk of chunks) {
         hash.update(chunk);
-        await file.writeFile(chunk); // unlike write, it does not stop half-way on a full disk
+        // Unlike write, writeFile does not stop half-way on a full disk.
+        await onDisk(part, file.writeFile(chunk));
       }
-      await file.sync();
+      await onDisk(part, file.sync());
     } finally {
       await file.close();
     }

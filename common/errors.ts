@@ -68,6 +68,8 @@ const systemCodes: Readonly<Record<string, ErrorCode>> = {
   EROFS: "IO",
   ENOSPC: "IO",
   EIO: "IO",
+  EFBIG: "IO",
+  EDQUOT: "IO",
   EADDRINUSE: "FAILED_PRECONDITION",
   ECONNREFUSED: "UNAVAILABLE",
 };
