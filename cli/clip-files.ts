@@ -64,8 +64,8 @@ function numbered(file: string | undefined, index: number, total: number): strin
 async function fetchFile(client: FarmClient, artifact: Artifact, file: string): Promise<void> {
   const part = `${file}.part`;
   try {
-    await writeVerified(client, artifact, part);
-    await onDisk(part, rename(part, file));
+    await writeVerified(client, artifact, file, part);
+    await onDisk(file, rename(part, file));
   } catch (thrown) {
     await rm(part, { force: true });
     throw thrown;
@@ -73,27 +73,32 @@ async function fetchFile(client: FarmClient, artifact: Artifact, file: string): 
 }
 
 /** What fails here is the user's disk, not the farm's: told as such, and not tried again. */
-async function onDisk<T>(file: string, work: Promise<T>): Promise<T> {
+async function onDisk<T>(name: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (thrown) {
     const { message } = asFarmError(thrown);
-    throw new FarmError("IO", `${file} cannot be written: ${message}`, { cause: thrown });
+    throw new FarmError("IO", `${name} cannot be written: ${message}`, { cause: thrown });
   }
 }
 
-async function writeVerified(client: FarmClient, artifact: Artifact, part: string): Promise<void> {
+async function writeVerified(
+  client: FarmClient,
+  artifact: Artifact,
+  name: string,
+  part: string,
+): Promise<void> {
   let sha256 = "";
   await client.download(artifact.key, async (chunks) => {
     const hash = createHash("sha256");
-    const file = await onDisk(part, open(part, "w"));
+    const file = await onDisk(name, open(part, "w"));
     try {
       for await (const chunk of chunks) {
         hash.update(chunk);
         // Unlike write, writeFile does not stop half-way on a full disk.
-        await onDisk(part, file.writeFile(chunk));
+        await onDisk(name, file.writeFile(chunk));
       }
-      await onDisk(part, file.sync());
+      await onDisk(name, file.sync());
     } finally {
       await file.close();
     }
