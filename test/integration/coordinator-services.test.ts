@@ -2,8 +2,9 @@
 // processes can fight over without harm.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import path from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { makeGenericClientConstructor } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { protoPath } from "grpc-health-check";
@@ -25,6 +26,22 @@ function clientOf(file: string, folder: string, service: string, address: string
   return createClient(Client as any, address);
 }
 
+/** As a tool would ask for them. */
+async function servicesOf(t: TestContext, { grpc }: CoordinatorProcess, version: string) {
+  const folder = path.join(packageRoot(), "node_modules/@grpc/reflection/build/proto");
+  const file = `grpc/reflection/${version}/reflection.proto`;
+  const reflection = clientOf(file, folder, `grpc.reflection.${version}.ServerReflection`, grpc);
+  t.after(() => reflection.close());
+  const call = reflection.ServerReflectionInfo();
+  call.write({ listServices: "*" });
+  call.end();
+  const names: string[] = [];
+  for await (const { listServicesResponse } of call) {
+    names.push(...listServicesResponse.service.map(({ name }: { name: string }) => name));
+  }
+  return names;
+}
+
 test("health, reflection and pages answer", async (t) => {
   const coordinator = await CoordinatorProcess.start(t, temporaryFolder(t));
   const health = clientOf(protoPath, "/", "grpc.health.v1.Health", coordinator.grpc);
@@ -33,21 +50,16 @@ test("health, reflection and pages answer", async (t) => {
   const answer = await callUnary(health.Check.bind(health), { service });
   assert.deepEqual(answer, { status: "SERVING" });
 
-  const folder = path.join(packageRoot(), "node_modules/@grpc/reflection/build/proto");
-  const name = "grpc.reflection.v1.ServerReflection";
-  const file = "grpc/reflection/v1/reflection.proto";
-  const reflection = clientOf(file, folder, name, coordinator.grpc);
-  t.after(() => reflection.close());
-  const call = reflection.ServerReflectionInfo();
-  call.write({ listServices: "*" });
-  call.end();
-  const services: string[] = [];
-  for await (const { listServicesResponse } of call) {
-    services.push(
-      ...listServicesResponse.service.map(({ name: found }: { name: string }) => found),
-    );
+  const watch = health.Watch({ service });
+  const [watched] = (await once(watch, "data")) as [unknown];
+  assert.deepEqual(watched, { status: "SERVING" });
+  watch.on("error", () => {}); // it ends with the test
+  watch.cancel();
+
+  for (const version of ["v1", "v1alpha"]) {
+    const known = await servicesOf(t, coordinator, version);
+    assert.ok(known.includes(service) && known.includes("tocafarm.v1.WorkerLink"), version);
   }
-  assert.ok(services.includes(service) && services.includes("tocafarm.v1.WorkerLink"));
 
   for (const [page, pattern] of [
     ["/", /\/metrics {2}metrics/],
