@@ -86,30 +86,6 @@ void check_block_types(const Json& json, const char* key, const std::string& sup
   }
 }
 
-SpatialVaeConfig parse_spatial(const Json& json, const std::string& context) {
-  check_type(json, "act_fn", {"silu", "swish"}, context);
-  check_block_types(json, "down_block_types", "DownEncoderBlock2D", context);
-  check_block_types(json, "up_block_types", "UpDecoderBlock2D", context);
-  SpatialVaeConfig config;
-  config.in_channels = json_int_or(json, "in_channels", config.in_channels, context, 3, 3);
-  config.out_channels = json_int_or(json, "out_channels", config.out_channels, context, 3, 3);
-  config.latent_channels =
-      json_int_or(json, "latent_channels", config.latent_channels, context, 1, kMaxChannels);
-  config.block_out_channels =
-      array_or(json, "block_out_channels", config.block_out_channels, context, read_positive);
-  config.layers_per_block =
-      json_int_or(json, "layers_per_block", config.layers_per_block, context, 1, kMaxBlocks);
-  config.norm_num_groups =
-      json_int_or(json, "norm_num_groups", config.norm_num_groups, context, 1, kMaxChannels);
-  config.mid_block_add_attention = json_bool_or(json, "mid_block_add_attention", true, context);
-  config.use_quant_conv = json_bool_or(json, "use_quant_conv", true, context);
-  config.use_post_quant_conv = json_bool_or(json, "use_post_quant_conv", true, context);
-  for (const int64_t channels : config.block_out_channels) {
-    check_groups(channels, config.norm_num_groups, context);
-  }
-  return config;
-}
-
 TemporalVaeConfig parse_temporal(const Json& json, const std::string& context) {
   check_type(json, "type", {"VAE_Temporal_SD", "VAE_Temporal"}, context);
   check_type(json, "activation_fn", {"swish", "silu"}, context);
@@ -159,12 +135,36 @@ int64_t VideoVaeConfig::chunk_frames(int64_t left) const {
   return micro_frame_size == 0 ? left : std::min(micro_frame_size, left);
 }
 
+SpatialVaeConfig parse_spatial_vae_config(const Json& json, const std::string& context) {
+  check_type(json, "act_fn", {"silu", "swish"}, context);
+  check_block_types(json, "down_block_types", "DownEncoderBlock2D", context);
+  check_block_types(json, "up_block_types", "UpDecoderBlock2D", context);
+  SpatialVaeConfig config;
+  config.in_channels = json_int_or(json, "in_channels", config.in_channels, context, 3, 3);
+  config.out_channels = json_int_or(json, "out_channels", config.out_channels, context, 3, 3);
+  config.latent_channels =
+      json_int_or(json, "latent_channels", config.latent_channels, context, 1, kMaxChannels);
+  config.block_out_channels =
+      array_or(json, "block_out_channels", config.block_out_channels, context, read_positive);
+  config.layers_per_block =
+      json_int_or(json, "layers_per_block", config.layers_per_block, context, 1, kMaxBlocks);
+  config.norm_num_groups =
+      json_int_or(json, "norm_num_groups", config.norm_num_groups, context, 1, kMaxChannels);
+  config.mid_block_add_attention = json_bool_or(json, "mid_block_add_attention", true, context);
+  config.use_quant_conv = json_bool_or(json, "use_quant_conv", true, context);
+  config.use_post_quant_conv = json_bool_or(json, "use_post_quant_conv", true, context);
+  for (const int64_t channels : config.block_out_channels) {
+    check_groups(channels, config.norm_num_groups, context);
+  }
+  return config;
+}
+
 VideoVaeConfig parse_vae_config(const Json& json, const std::string& context) {
   VideoVaeConfig config;
   const Json& spatial = object_or_empty(json, "vae_2d", context);
   check_type(spatial, "type", {"VideoAutoencoderKL"}, context + ": vae_2d");
-  config.spatial = parse_spatial(object_or_empty(spatial, "module_config", context),
-                                 context + ": vae_2d.module_config");
+  config.spatial = parse_spatial_vae_config(object_or_empty(spatial, "module_config", context),
+                                            context + ": vae_2d.module_config");
   config.temporal =
       parse_temporal(object_or_empty(json, "vae_temporal", context), context + ": vae_temporal");
   config.micro_frame_size = micro_size(json, "micro_frame_size", 17, 0, context);

@@ -60,8 +60,9 @@ struct VideoVaeConfig {
 // scaling_factor plays no part (open-sora-formats.md, 9).
 inline constexpr double kSpatialScalingFactor = 0.18215;
 
-// Throws Error(kInvalidCheckpoint) for a missing or absurd field, Error(kUnsupported) for another
-// kind of VAE.
+// Throw Error(kInvalidCheckpoint) for a missing or absurd field, Error(kUnsupported) for another
+// kind of VAE. The first takes the arguments of AutoencoderKL alone.
+SpatialVaeConfig parse_spatial_vae_config(const Json& json, const std::string& context);
 VideoVaeConfig parse_vae_config(const Json& json, const std::string& context);
 // Reads config.json of a vae folder.
 VideoVaeConfig read_vae_config(const std::filesystem::path& folder);

@@ -5,7 +5,6 @@ namespace {
 
 constexpr float kSpatialEps = 1e-6f;   // diffusers' AutoencoderKL
 constexpr float kTemporalEps = 1e-5f;  // torch's default
-constexpr const char* kSpatial = "spatial_vae.module.";
 constexpr const char* kTemporal = "temporal_vae.";
 
 void spatial_res_block(VaeNetworkBuilder& builder, const SpatialVaeConfig& config,
@@ -36,13 +35,13 @@ void temporal_res_blocks(VaeNetworkBuilder& builder, const TemporalVaeConfig& co
 
 }  // namespace
 
-VaeNetwork spatial_decoder(const SpatialVaeConfig& config) {
+VaeNetwork spatial_decoder(const SpatialVaeConfig& config, const SpatialVaeSource& source) {
   VaeNetworkBuilder builder(false, config.latent_channels);
-  const std::string prefix = std::string(kSpatial) + "decoder.";
+  const std::string prefix = source.prefix + "decoder.";
   const size_t levels = config.block_out_channels.size();
-  builder.divide_input(kSpatialScalingFactor);
+  builder.divide_input(source.scaling);
   if (config.use_post_quant_conv) {
-    builder.conv(std::string(kSpatial) + "post_quant_conv", config.latent_channels, {.kernel = 1});
+    builder.conv(source.prefix + "post_quant_conv", config.latent_channels, {.kernel = 1});
   }
   builder.conv(prefix + "conv_in", config.block_out_channels.back(), {});
   builder.tap("s.conv_in");
@@ -64,7 +63,8 @@ VaeNetwork spatial_decoder(const SpatialVaeConfig& config) {
 
 VaeNetwork spatial_encoder(const SpatialVaeConfig& config) {
   VaeNetworkBuilder builder(false, config.in_channels);
-  const std::string prefix = std::string(kSpatial) + "encoder.";
+  const SpatialVaeSource source;
+  const std::string prefix = source.prefix + "encoder.";
   const size_t levels = config.block_out_channels.size();
   builder.conv(prefix + "conv_in", config.block_out_channels.front(), {});
   for (size_t i = 0; i < levels; ++i) {
@@ -79,7 +79,7 @@ VaeNetwork spatial_encoder(const SpatialVaeConfig& config) {
   builder.norm_silu(prefix + "conv_norm_out", config.norm_num_groups, kSpatialEps);
   builder.conv(prefix + "conv_out", 2 * config.latent_channels, {});
   if (config.use_quant_conv) {
-    builder.conv(std::string(kSpatial) + "quant_conv", 2 * config.latent_channels, {.kernel = 1});
+    builder.conv(source.prefix + "quant_conv", 2 * config.latent_channels, {.kernel = 1});
   }
   return builder.finish();
 }

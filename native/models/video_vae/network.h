@@ -5,9 +5,15 @@
 
 namespace engine {
 
-// 2D latents [F, h, w, latent] times kSpatialScalingFactor to frames [F, 8h, 8w, 3].
+// How a checkpoint names the 2D autoencoder, and what its latents were multiplied by.
+struct SpatialVaeSource {
+  std::string prefix = "spatial_vae.module.";
+  double scaling = kSpatialScalingFactor;
+};
+
+// 2D latents [F, h, w, latent] times the scaling factor to frames [F, 8h, 8w, 3].
 // Taps: s.conv_in, s.mid, s.up.0, s.up.1, ...
-VaeNetwork spatial_decoder(const SpatialVaeConfig& config);
+VaeNetwork spatial_decoder(const SpatialVaeConfig& config, const SpatialVaeSource& source = {});
 // Frames [F, H, W, 3] to the moments of the posterior [F, H/8, W/8, 2 latent]: means, then log
 // variances.
 VaeNetwork spatial_encoder(const SpatialVaeConfig& config);

@@ -53,18 +53,18 @@ uint64_t layer_weight_elements(const VaeLayer& layer) {
   return 0;
 }
 
-uint64_t network_weight_bytes(const VaeNetwork& network) {
-  uint64_t elements = 0;
-  for (const VaeLayer& layer : network.layers) elements += layer_weight_elements(layer);
-  return elements * sizeof(float);
-}
-
 // Latent frames of the largest chunk, which is the first.
 int64_t chunk_latent_frames(const VideoVaeConfig& config, int64_t frames) {
   return vae_latent_frames(config, config.chunk_frames(frames));
 }
 
 }  // namespace
+
+uint64_t network_weight_bytes(const VaeNetwork& network) {
+  uint64_t elements = 0;
+  for (const VaeLayer& layer : network.layers) elements += layer_weight_elements(layer);
+  return elements * sizeof(float);
+}
 
 FrameExtent layer_output(const VaeLayer& layer, FrameExtent input) {
   switch (layer.kind) {

@@ -17,6 +17,9 @@ struct FrameExtent {
 FrameExtent layer_output(const VaeLayer& layer, FrameExtent input);
 FrameExtent network_output(const VaeNetwork& network, FrameExtent input);
 
+// Bytes of a network's packed weights in fp32.
+uint64_t network_weight_bytes(const VaeNetwork& network);
+
 using VaeBufferBytes = std::array<uint64_t, kVaeBuffers>;
 VaeBufferBytes vae_buffer_bytes(const VaeNetwork& network, FrameExtent input);
 
