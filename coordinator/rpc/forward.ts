@@ -1,7 +1,8 @@
 // RenderFarm of a replica: any coordinator of a pool may be asked. Reads are answered where they
 // arrive, from the log as far as it is known there (so without the progress of running attempts,
-// which the leader alone hears). Everything else goes on to the leader as the same gRPC call, and
-// what it changed can be read here once it is answered. docs/decisions/0014-forwarding.md says why.
+// which the leader alone hears), but nobody is told that there is no such batch before the leader
+// was asked. Everything else goes on to the leader as the same gRPC call, and what it changed can be
+// read here once it is answered. docs/decisions/0014-forwarding.md says why.
 
 import {
   Client,
@@ -58,6 +59,7 @@ const readsHere: ReadonlySet<string> = new Set([
 
 type Method = MethodDefinition<object, object>;
 type UnaryCall = ServerUnaryCall<object, object>;
+type ReadCall = UnaryCall | ServerWritableStream<object, object>;
 type Answer = sendUnaryData<object>;
 type Handler = (call: unknown, answer?: unknown) => void;
 
@@ -78,7 +80,7 @@ export function forwardingFarm(
     const local = (life: Life): Handler =>
       service(life)[name as keyof RenderFarmServer] as unknown as Handler;
     const context = { replica, local, leaders, method: definition as unknown as Method };
-    return [name, readsHere.has(name) ? readHandler(name, context) : commandHandler(context)];
+    return [name, readsHere.has(name) ? readHandler(context) : commandHandler(context)];
   });
   return {
     service: Object.fromEntries(handlers) as RenderFarmServer, // a handler for each method
@@ -94,20 +96,39 @@ interface MethodContext {
   readonly method: Method;
 }
 
-function readHandler(name: string, { replica, local }: MethodContext): UntypedHandleCall {
-  return ((call: ServerWritableStream<object, object>, answer?: Answer) => {
+function readHandler(context: MethodContext): UntypedHandleCall {
+  const { replica, local } = context;
+  return ((call: ReadCall, answer?: Answer) => {
     const { life } = replica;
+    const { batchId } = (call.request ?? {}) as Partial<WatchBatchRequest>;
     if (life === null) refuse(call, answer, notReady());
-    else if (name !== "watchBatch" || life.leads) local(life)(call, answer);
+    else if (life.leads || batchId === undefined) local(life)(call, answer);
     else {
-      const { afterSequence } = call.request as WatchBatchRequest;
-      // Who watched elsewhere may know of more than has arrived here.
-      life.reached(Number(afterSequence), AbortSignal.timeout(leaderMsMax)).then(
+      catchUp(context, life, call).then(
         () => local(life)(call, answer),
-        () => refuse(call, answer, behind(Number(afterSequence), life)),
+        (error: unknown) => refuse(call, answer, error),
       );
     }
   }) as UntypedHandleCall;
+}
+
+/** The caller may have heard elsewhere of what has not arrived here yet: waits for that. */
+async function catchUp(context: MethodContext, life: Life, call: ReadCall): Promise<void> {
+  const { batchId = "", afterSequence = 0n } = call.request as Partial<WatchBatchRequest>;
+  await arrival(life, Number(afterSequence));
+  if (await life.query(({ state }) => state.batches.has(batchId))) return;
+  const method = RenderFarmService.getFarm as unknown as Method; // the least that it answers
+  const said = await askLeader(context, { method, request: {}, call });
+  if (said === "here") return;
+  if (said.error) throw new FarmError("UNAVAILABLE", "the leader was lost; try again");
+  await arrival(life, said.sequence);
+}
+
+/** Throws UNAVAILABLE when that takes too long. */
+async function arrival(life: Life, sequence: number): Promise<void> {
+  await life.reached(sequence, AbortSignal.timeout(leaderMsMax)).catch(() => {
+    throw behind(sequence, life);
+  });
 }
 
 function commandHandler(context: MethodContext): UntypedHandleCall {
@@ -135,27 +156,42 @@ function serveForwarded({ replica, local }: MethodContext, call: UnaryCall, answ
   local(life)(call, withSequence);
 }
 
-/** Here if this one leads, else by the leader; waits for one while nobody leads. */
+/** Here if this one leads, else by the leader. */
 async function serve(context: MethodContext, call: UnaryCall, answer: Answer): Promise<void> {
-  const { replica, local, leaders } = context;
+  const { replica, local, method } = context;
+  const said = await askLeader(context, { method, request: call.request, call });
+  if (said === "here") {
+    if (replica.life === null) throw notReady();
+    local(replica.life)(call, answer);
+    return;
+  }
+  await readable(replica, said);
+  answer(said.error, said.value);
+}
+
+interface Question {
+  readonly method: Method;
+  readonly request: object;
+  /** Whose question it is. */
+  readonly call: ReadCall;
+}
+
+/** What the leader says, "here" if this one leads; waits for one while nobody leads. */
+async function askLeader(
+  { replica, leaders }: MethodContext,
+  question: Question,
+): Promise<Said | "here"> {
   let known = "no leader is known";
   const deadlineMs = monotonicClock.now() + leaderMsMax;
   while (monotonicClock.now() < deadlineMs) {
-    if (call.cancelled) throw new FarmError("CANCELLED", "the caller is gone");
+    if (question.call.cancelled) throw new FarmError("CANCELLED", "the caller is gone");
     const { life, leader } = replica;
-    if (life?.leads) {
-      local(life)(call, answer);
-      return;
-    }
+    if (life?.leads) return "here";
     if (leader !== null) {
       known = `the leader is ${leader.grpc}, which does not answer`;
       const client = await leaders.reach(leader.grpc);
-      const said = client === null ? null : await ask(client, context.method, call);
-      if (said !== null) {
-        await readable(replica, said);
-        answer(said.error, said.value);
-        return;
-      }
+      const said = client === null ? null : await ask(client, question);
+      if (said !== null) return said;
     }
     await sleep(leaderPollMs);
   }
@@ -170,7 +206,7 @@ interface Said {
 }
 
 /** What the leader answers; null when the one that was asked is none and did nothing. */
-function ask(client: Client, method: Method, call: UnaryCall): Promise<Said | null> {
+function ask(client: Client, { method, request, call }: Question): Promise<Said | null> {
   const metadata = new Metadata();
   metadata.set(forwardedKey, "1");
   const deadline = Math.min(Number(call.getDeadline()), Date.now() + unaryMsMax);
@@ -181,7 +217,7 @@ function ask(client: Client, method: Method, call: UnaryCall): Promise<Said | nu
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
-      call.request,
+      request,
       metadata,
       { deadline },
       (error, response) => {
@@ -237,11 +273,7 @@ class LeaderClient {
   }
 }
 
-function refuse(
-  call: ServerWritableStream<object, object>,
-  answer: Answer | undefined,
-  error: FarmError,
-): void {
+function refuse(call: ReadCall, answer: Answer | undefined, error: unknown): void {
   const status = toStatus(error);
   if (answer) answer(status);
   else call.emit("error", Object.assign(new Error(status.details), status));
@@ -252,6 +284,6 @@ function notReady(): FarmError {
 }
 
 function behind(sequence: number, life: Life): FarmError {
-  const message = `the watch is at ${sequence} of the log, this coordinator at ${life.sequence}`;
+  const message = `what was asked for is at ${sequence} of the log, this one at ${life.sequence}`;
   return new FarmError("UNAVAILABLE", `${message}; try again`);
 }

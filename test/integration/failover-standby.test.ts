@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import { callUnary } from "../../common/rpc.js";
+import { callUnary, readStream } from "../../common/rpc.js";
+import type { WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
 import { newAgent, TestAgent } from "../support/coordinator-agent.js";
 import { type CoordinatorProcess, eventually } from "../support/coordinator-process.js";
 import { FailoverPool, workersOf } from "../support/failover-pool.js";
@@ -33,6 +34,26 @@ test("a standby hands commands on, and what they did can be read from it at once
   const { leader: named, term } = await callUnary(farm.getFarm.bind(farm), {});
   assert.deepEqual([named, term], [leader.grpc, 1n]);
 });
+
+test("a batch that the leader has just taken is known to who asks a standby", async (t) => {
+  const { leader, standby } = await leaderAndStandby(t);
+  await newAgent(t, leader, "w1");
+  for (let i = 0; i < 20; i++) {
+    const { id } = await leader.submit(["one"]);
+    const watching = watchOnce(standby, id);
+    assert.equal((await standby.get(id)).batch?.id, id);
+    assert.equal(await watching, id);
+  }
+  await assert.rejects(standby.get("b0"), { code: "NOT_FOUND" });
+  await assert.rejects(watchOnce(standby, "b0"), { code: "NOT_FOUND" });
+});
+
+/** The batch that the first message of a watch tells of. */
+async function watchOnce({ farm }: CoordinatorProcess, batchId: string): Promise<string> {
+  const call = farm.watchBatch({ batchId, afterSequence: 0n });
+  for await (const { batch } of readStream<WatchBatchResponse>(call)) return batch?.id ?? "";
+  return "";
+}
 
 test("a standby passes the leader's refusals on as they are", async (t) => {
   const { leader, standby } = await leaderAndStandby(t);
