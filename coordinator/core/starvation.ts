@@ -5,7 +5,7 @@
 import type { Known } from "./liveness.js";
 import { countRunners, someRunner } from "./runners.js";
 import type { Batch } from "./state.js";
-import { eventsPerTurnMax, isFull, type Sweep } from "./sweep.js";
+import { eventsPerTurnMax, isFull, type Sweep, shortReason } from "./sweep.js";
 
 export function failStarved(sweep: Sweep): void {
   const { known } = sweep;
@@ -18,13 +18,13 @@ export function failStarved(sweep: Sweep): void {
 }
 
 function failStarvedOf(sweep: Sweep, batch: Batch): void {
-  const { known, now, events } = sweep;
+  const { known, now } = sweep;
   const runners = countRunners(known, batch);
   if (runners === 0) return;
-  const room = eventsPerTurnMax - events.length;
-  for (const clip of firstOf(starvedClips(known, batch), room)) {
+  for (const clip of firstOf(starvedClips(known, batch), eventsPerTurnMax)) {
+    if (isFull(sweep)) return;
     const last = batch.clips.get(clip)?.failure ?? batch.lastFailure;
-    const reason = last?.message ?? "none";
+    const reason = shortReason(last?.message ?? "none");
     const failure = {
       code: last?.code ?? "FAILED_PRECONDITION",
       message: `none of ${runners} devices may run it any more; last failure: ${reason}`,

@@ -6,7 +6,7 @@ import { revokeWaiting, stop } from "./attempts.js";
 import { hasBegun, type Known, type LeaseMemory, refOf } from "./liveness.js";
 import { afterFailure } from "./reports.js";
 import { clipKey, leasesOn } from "./state.js";
-import { isFull, recordAll, type Sweep } from "./sweep.js";
+import { isFull, recordAll, type Sweep, shortReason } from "./sweep.js";
 import { secondsFrom, stepsOf } from "./work.js";
 
 export function failStuck(sweep: Sweep): void {
@@ -49,7 +49,8 @@ function expectedMsOf({ state }: Known, { lease, stage }: LeaseMemory): number {
 function fail(sweep: Sweep, memory: LeaseMemory, expectedMs: number): void {
   const { known, now } = sweep;
   const { lease, stage, step, steps, movedAt } = memory;
-  const where = stage === "" ? "before its first stage" : `in ${stage}, step ${step} of ${steps}`;
+  const where =
+    stage === "" ? "before its first stage" : `in ${shortReason(stage)}, step ${step} of ${steps}`;
   const message =
     `it stood still for ${seconds(now - movedAt)} s ${where}, ` +
     `which should take ${seconds(expectedMs)} s; its device may need a look`;
