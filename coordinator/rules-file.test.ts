@@ -10,13 +10,14 @@ test("an empty file leaves every rule as it is", () => {
 test("what a file gives stands over the defaults, a tenant's over those of all tenants", () => {
   const rules = parseRules(
     JSON.stringify({
-      retry: { failuresMax: 5 },
+      retry: { failuresMax: 5, io: { backoffMs: 9 } },
       preemption: { enabled: false },
       tenantDefault: { devicesMax: 8 },
       tenants: { film: { weight: 2.5 }, ads: {} },
     }),
   );
-  assert.deepEqual(rules.retry, { ...defaultRules.retry, failuresMax: 5 });
+  const io = { ...defaultRules.retry.io, backoffMs: 9 };
+  assert.deepEqual(rules.retry, { ...defaultRules.retry, failuresMax: 5, io });
   assert.deepEqual(rules.preemption, { ...defaultRules.preemption, enabled: false });
   const everyone = { ...defaultRules.tenantDefault, devicesMax: 8 };
   assert.deepEqual(rules.tenantDefault, everyone);

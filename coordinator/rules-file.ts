@@ -47,6 +47,11 @@ const rulesSchema: SchemaOf<Omit<Rules, "leaseMs" | "tenants">> = {
     workerFailuresMax: { min: 1, max: 1_000 },
     backoffMs: { min: 0, max: hourMs },
     backoffMsMax: { min: 0, max: 24 * hourMs },
+    io: {
+      failuresMax: { min: 1, max: 1_000 },
+      backoffMs: { min: 0, max: hourMs },
+      backoffMsMax: { min: 0, max: 24 * hourMs },
+    },
   },
   tenantDefault: tenantSchema,
   tierRaiseMs: { min: 0, max: 1_000 * hourMs },

@@ -192,15 +192,16 @@ function fail(state: State, event: AttemptFailed): void {
     waitAgain(state, batch, clip, event.retryAt);
     return;
   }
-  clip.failures += 1;
+  const kind = classOf(failure.code);
+  if (kind === "io") clip.failuresOfIo += 1;
+  else clip.failures += 1;
   clip.outOfMemory ||= failure.code === "OUT_OF_MEMORY";
   clip.memoryBytesAbove = Math.max(clip.memoryBytesAbove, event.memoryBytesAbove);
   if (!clip.failedOn.includes(lease.worker)) clip.failedOn = [...clip.failedOn, lease.worker];
   waitAgain(state, batch, clip, event.retryAt);
   clip.backingOff = true;
   batch.lastFailure = failure;
-  const kind = classOf(failure.code);
-  if (kind === "input") return; // no worker is to blame for what it was given
+  if (kind === "input" || kind === "io") return; // no worker is to blame for input, or a store
   const failures = batch.failuresByWorker.get(lease.worker) ?? 0;
   batch.failuresByWorker.set(lease.worker, failures + 1);
   if (kind === "crash") troubleOf(state, lease).failuresInRow += 1;

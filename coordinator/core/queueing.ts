@@ -93,6 +93,7 @@ export function countLeft(batch: Batch, clip: Clip, sign: 1 | -1): void {
 /** Nothing is held against the clip any more. */
 export function clearTroubles(clip: Clip): void {
   clip.failures = 0;
+  clip.failuresOfIo = 0;
   clip.failedOn = nowhere;
   clip.outOfMemory = false;
   clip.memoryBytesAbove = 0;

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TestFarm, testDevice, testPreview } from "../../test/support/coordinator-core.js";
+import {
+  TestFarm,
+  testDevice,
+  testHello,
+  testPreview,
+} from "../../test/support/coordinator-core.js";
 import type { FarmEvent } from "./events.js";
 import { defaultRules } from "./rules.js";
 
@@ -140,4 +145,59 @@ test("a repeated report of a preview or a segment leaves its files alone", () =>
     assert.equal(effect?.type === "superseded" && effect.discard, false);
     farm.do({ type: "approve", batch: "b1", clips: [] });
   }
+});
+
+test("a cut is asked for again when its agent comes back, since it may not have heard it", () => {
+  const farm = leased();
+  farm.report("w1", { step: 3 });
+  const { batch, clip, attempt } = farm.lease("w1");
+  const ref = { batch, clip, attempt };
+  const hello = testHello("w1", { held: [ref] });
+  assert.deepEqual(farm.do({ type: "hello", hello }).effects, []);
+  const asked = farm.do({ type: "drain_worker", worker: "w1", undo: false }).effects;
+  assert.deepEqual(asked, [{ type: "cut_attempt", worker: "w1", ref, reason: "drained" }]);
+  farm.do({ type: "gone", worker: "w1" });
+  assert.deepEqual(farm.do({ type: "hello", hello }).effects, asked);
+  assert.deepEqual(types(farm.do({ type: "hello", hello: testHello("w1") }).events), [
+    "AttemptLost",
+  ]);
+});
+
+test("what cannot be written is tried again for minutes, and nobody is blamed", () => {
+  const farm = new TestFarm();
+  farm.submit("b1", { clips: 1 });
+  farm.join("w1");
+  farm.join("w2");
+  const batch = farm.state.batches.get("b1");
+  const workers = new Set<string>();
+  let waitedMs = 0;
+  for (let failures = 1; failures <= 10; failures++) {
+    farm.place();
+    const [lease] = farm.state.leases.values();
+    assert.ok(lease);
+    workers.add(lease.worker);
+    const events = farm.fail(lease.worker, lease, "IO").events;
+    assert.deepEqual(types(events), ["AttemptFailed", ...(failures === 10 ? ["ClipFailed"] : [])]);
+    const [failed] = events;
+    const waitMs = failed?.type === "AttemptFailed" ? failed.retryAt - farm.now : 0;
+    waitedMs += waitMs;
+    farm.now += waitMs;
+    for (const id of ["w1", "w2"]) farm.ask(id);
+  }
+  assert.ok(waitedMs > 300_000 && waitedMs < 640_000, `${waitedMs} ms`);
+  assert.deepEqual([...workers].sort(), ["w1", "w2"], "elsewhere while there is an elsewhere");
+  assert.deepEqual([batch?.failuresByWorker.size, farm.state.troubles.size], [0, 0]);
+  assert.equal(batch?.clips.get(0)?.failure?.code, "IO");
+});
+
+test("failures of reading and writing are counted apart from crashes", () => {
+  const farm = leased();
+  for (const code of ["IO", "IO", "ENGINE_CRASH", "IO", "ENGINE_CRASH"]) {
+    assert.deepEqual(types(farm.fail("w1", farm.lease("w1"), code).events), ["AttemptFailed"]);
+    farm.now += 60_000;
+    farm.ask("w1");
+    farm.place();
+  }
+  const { events } = farm.fail("w1", farm.lease("w1"));
+  assert.ok(types(events).includes("ClipFailed"), "the third crash is one too many");
 });

@@ -1,11 +1,11 @@
 // What agents report of attempts. Only the attempt that holds its clip counts, told by its number;
 // a report of any other is superseded and changes nothing, however late or often it comes.
 
-import { attemptSeed, lost, revokeWaiting, stop } from "./attempts.js";
+import { attemptSeed, cut, lost, revokeWaiting, stop } from "./attempts.js";
 import { type Command, type Decision, type Effect, nothing } from "./commands.js";
 import type { AttemptRef, Failure, FarmEvent } from "./events.js";
 import { type Known, refOf, type WorkerHello } from "./liveness.js";
-import { classOf, interruptionDelayMs, retryDelayMs } from "./retry-policy.js";
+import { classOf, interruptionDelayMs, retryDelayMs, triesOf } from "./retry-policy.js";
 import { hasBiggerDevice } from "./runners.js";
 import { clipKey, deviceKey, heldLease, type Lease, leasesOn, type State } from "./state.js";
 import { planOf, resumeStepOf, stepsOf } from "./work.js";
@@ -14,14 +14,20 @@ type Of<T extends Command["type"]> = Extract<Command, { readonly type: T }>;
 
 /**
  * A new connection: leases that its agent no longer holds are lost, attempts that hold nothing are
- * stopped.
+ * stopped, and cuts are asked for again, since the earlier connection may have ended before they
+ * came through. An agent takes the second one for the first.
  */
 export function welcome(known: Known, hello: WorkerHello, now: number): Decision {
+  const { state, live } = known;
   const held = new Set(hello.held.map((ref) => attemptSeed(ref)));
-  const events = leasesOn(known.state, hello.id)
-    .filter((lease) => !held.has(attemptSeed(lease)))
-    .map((lease) => lost(known, lease, "not_held", now));
-  return { ...nothing, events, effects: stopStrangers(known.state, hello.id, hello.held) };
+  const events: FarmEvent[] = [];
+  const cuts: Effect[] = [];
+  for (const lease of leasesOn(state, hello.id)) {
+    const reason = live.leases.get(clipKey(lease.batch, lease.clip))?.cut ?? null;
+    if (!held.has(attemptSeed(lease))) events.push(lost(known, lease, "not_held", now));
+    else if (reason !== null) cuts.push(cut(lease, reason));
+  }
+  return { ...nothing, events, effects: [...stopStrangers(state, hello.id, hello.held), ...cuts] };
 }
 
 export function progress(
@@ -118,16 +124,17 @@ export function afterFailure(
   const batch = state.batches.get(lease.batch);
   const clip = batch?.clips.get(lease.clip);
   if (!batch || !clip) return nothing;
-  const failures = clip.failures + 1;
   const kind = classOf(failure.code);
+  const failures = 1 + (kind === "io" ? clip.failuresOfIo : clip.failures);
+  const tries = triesOf(rules.retry, kind);
   const device = live.workers.get(lease.worker)?.devices.get(lease.device);
   const memoryBytes = device?.info.memoryBytes ?? 0;
   const final =
     kind === "input" ||
-    failures >= rules.retry.failuresMax ||
+    failures >= tries.failuresMax ||
     (kind === "memory" && (clip.outOfMemory || !hasBiggerDevice(known, batch, memoryBytes)));
   const { batch: id, clip: index } = lease;
-  const retryAt = final ? now : now + retryDelayMs(rules.retry, failures, attemptSeed(lease));
+  const retryAt = final ? now : now + retryDelayMs(tries, failures, attemptSeed(lease));
   const memoryBytesAbove = kind === "memory" ? memoryBytes : 0;
   const events: FarmEvent[] = [
     { type: "AttemptFailed", at: now, ...refOf(lease), failure, retryAt, memoryBytesAbove },

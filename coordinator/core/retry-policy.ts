@@ -1,15 +1,24 @@
 // What follows a failure or an interruption. Invalid input is never tried again; out of memory goes
 // once to a bigger device; anything else is tried again, elsewhere if there is an elsewhere, until
-// its failures are used up. Interruptions are nobody's fault.
+// its failures are used up. What could not be read or written has more tries and longer waits, for
+// a store that is away for some minutes is nobody's fault, but a full disk does not mend itself.
+// Interruptions are nobody's fault either.
 
-/** Bounds that an operator may set. */
-export interface RetryPolicy {
+/** How often something may fail, and how long it waits in between. */
+export interface Tries {
   /** Failures after which a clip has failed. */
   readonly failuresMax: number;
-  /** Failures in one batch after which a worker gets no more of it. */
-  readonly workerFailuresMax: number;
+  /** Wait after the first one; it doubles with each, up to the bound. */
   readonly backoffMs: number;
   readonly backoffMsMax: number;
+}
+
+/** Bounds that an operator may set. */
+export interface RetryPolicy extends Tries {
+  /** Failures in one batch after which a worker gets no more of it. */
+  readonly workerFailuresMax: number;
+  /** Of what could not be read or written, which is counted for itself. */
+  readonly io: Tries;
 }
 
 export const defaultRetryPolicy: RetryPolicy = {
@@ -17,6 +26,8 @@ export const defaultRetryPolicy: RetryPolicy = {
   workerFailuresMax: 3,
   backoffMs: 1_000,
   backoffMsMax: 60_000,
+  // Waits of at least five minutes in all, ten at the most.
+  io: { failuresMax: 10, backoffMs: 5_000, backoffMsMax: 120_000 },
 };
 
 /**
@@ -24,7 +35,7 @@ export const defaultRetryPolicy: RetryPolicy = {
  */
 const freeInterruptions = 2;
 
-export type FailureClass = "interruption" | "input" | "memory" | "crash";
+export type FailureClass = "interruption" | "input" | "memory" | "io" | "crash";
 
 /** How a worker's failure code is treated. Codes stand in common/errors.ts. */
 export function classOf(code: string): FailureClass {
@@ -42,18 +53,24 @@ export function classOf(code: string): FailureClass {
       return "input";
     case "OUT_OF_MEMORY":
       return "memory";
+    case "IO":
+      return "io";
     default:
       return "crash"; // also INVALID_CHECKPOINT of weights: another worker's copy may be whole
   }
+}
+
+export function triesOf(policy: RetryPolicy, kind: FailureClass): Tries {
+  return kind === "io" ? policy.io : policy;
 }
 
 /**
  * Wait after failure number `failures` (from 1) of a clip's attempt, with jitter by hash: the same
  * in every replay.
  */
-export function retryDelayMs(policy: RetryPolicy, failures: number, seed: string): number {
-  const doubledMs = policy.backoffMs * 2 ** Math.min(failures - 1, 20);
-  const boundedMs = Math.min(doubledMs, policy.backoffMsMax);
+export function retryDelayMs(tries: Tries, failures: number, seed: string): number {
+  const doubledMs = tries.backoffMs * 2 ** Math.min(failures - 1, 20);
+  const boundedMs = Math.min(doubledMs, tries.backoffMsMax);
   return Math.round(boundedMs * (0.5 + hashFraction(seed) / 2));
 }
 

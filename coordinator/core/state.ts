@@ -73,7 +73,9 @@ export interface Clip {
   end: ClipEnd | null;
   /** Of the newest failed attempt, or of the clip. */
   failure: Failure | null;
+  /** Other than those of reading and writing. */
   failures: number;
+  failuresOfIo: number;
   interruptions: number;
   outOfMemory: boolean;
   /** Waiting clips are leased again from this time on. */
@@ -289,6 +291,7 @@ export function newClip(batch: Batch, index: number): Clip {
     end: null,
     failure: null,
     failures: 0,
+    failuresOfIo: 0,
     interruptions: 0,
     outOfMemory: false,
     retryAt: 0,
