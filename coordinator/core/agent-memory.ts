@@ -7,6 +7,8 @@ import {
   type AttemptReport,
   type DeviceInfo,
   type DeviceMemory,
+  hasBegun,
+  joinAhead,
   type Known,
   type LeaseMemory,
   type Liveness,
@@ -106,11 +108,13 @@ function noteProgress(live: Liveness, lease: Lease, report: AttemptReport, now: 
   const memory = renew(live, lease, now);
   const { stage, step, steps, totals } = report;
   if (stage !== memory.stage || step !== memory.step) memory.movedAt = now;
-  if (memory.stage === "" && stage !== "") leaveAhead(memory);
+  memory.known = true;
   memory.stage = stage;
   memory.step = step;
   memory.steps = steps;
   memory.totals = totals;
+  if (hasBegun(memory)) leaveAhead(memory);
+  else if (memory.ahead === null && lease.since === null) joinAhead(live, memory);
 }
 
 /** Attempts that we have ended, and that the agent does not name: it has ended them too. */

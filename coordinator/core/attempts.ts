@@ -3,7 +3,7 @@
 
 import type { Effect } from "./commands.js";
 import type { AttemptRef, FarmEvent, LostReason } from "./events.js";
-import { type CutReason, hasBegun, type Known, refOf } from "./liveness.js";
+import { type CutReason, isWaiting, type Known, refOf } from "./liveness.js";
 import { interruptionDelayMs } from "./retry-policy.js";
 import { clipKey, type Lease } from "./state.js";
 import { eventsPerTurnMax } from "./sweep.js";
@@ -42,7 +42,7 @@ export function revokeWaiting(known: Known, leases: Iterable<Lease>, now: number
   const outcome: Outcome = { events: [], effects: [] };
   for (const lease of leases) {
     const memory = known.live.leases.get(clipKey(lease.batch, lease.clip));
-    if (memory && hasBegun(memory)) continue;
+    if (memory && !isWaiting(memory)) continue;
     if (outcome.events.length >= eventsPerTurnMax) break;
     outcome.events.push(lost(known, lease, "revoked", now));
     outcome.effects.push(stop(lease, "revoked"));

@@ -11,6 +11,7 @@ import {
   TestFarm,
   testDevice,
   testHello,
+  testPlan,
   testPreview,
   testSpec,
 } from "../../test/support/coordinator-core.js";
@@ -55,6 +56,7 @@ const codes = [
   "UNAVAILABLE",
   "INTERRUPTED",
   "OUT_OF_MEMORY",
+  "IO",
   "INVALID_ARGUMENT",
   "INVALID_CHECKPOINT",
   "CANCELLED",
@@ -77,6 +79,7 @@ const action = fc.oneof(
       segments: fc.integer({ min: 1, max: 2 }),
       preview: fc.boolean(),
       device: fc.constantFrom("", "", "cuda"),
+      peakBytes: fc.constantFrom(2, 2, 12e9, 32e9),
       deadline: fc.option(fc.nat(50_000)),
     }),
   },
@@ -153,7 +156,8 @@ class World {
         const preview = step.preview ? testPreview : null;
         const spec = { ...testSpec, device: step.device };
         const deadlineAt = step.deadline === null ? null : farm.now + step.deadline;
-        const what = { clips, priority, tenant, segments, preview, spec, deadlineAt };
+        const plan = { ...testPlan, peakBytes: step.peakBytes };
+        const what = { clips, priority, tenant, segments, preview, plan, spec, deadlineAt };
         if (farm.submit(`b${this.#batches + 1}`, what).refusal === null) this.#batches += 1;
         return;
       }

@@ -26,6 +26,8 @@ export type CutReason = "preempted" | "paused" | "drained";
 export interface LeaseMemory {
   readonly lease: Lease;
   renewedAt: number;
+  /** It was given in this reign, or its agent has told in this reign how far it is. */
+  known: boolean;
   /** "" = not begun. */
   stage: string;
   /** Steps done. */
@@ -120,9 +122,7 @@ export function newLiveness(state: State, rules: Rules, now: number): Liveness {
     preemptedAt: now,
   };
   for (const [key, lease] of state.leases) {
-    const memory = newLease(lease, now);
-    live.leases.set(key, memory);
-    if (lease.since === null && !lease.started) joinAhead(live, memory);
+    live.leases.set(key, { ...newLease(lease, now), known: false });
     live.stuckTimers.set(now + rules.stuck.floorMs, refOf(lease));
   }
   for (const [key, { quarantine }] of state.troubles) {
@@ -158,6 +158,11 @@ export function hasBegun({ lease, stage }: LeaseMemory): boolean {
   return lease.started || stage !== "";
 }
 
+/** It can be taken back at no cost. Whatever may have gone on under an earlier leader cannot. */
+export function isWaiting(memory: LeaseMemory): boolean {
+  return memory.known && !hasBegun(memory);
+}
+
 /** The state of a device as users see it. */
 export function conditionOf(
   device: DeviceMemory,
@@ -185,10 +190,10 @@ export function refOf({ batch, clip, attempt }: AttemptRef): AttemptRef {
   return { batch, clip, attempt };
 }
 
-/** Nothing is known of it yet. */
+/** It was just given: nothing of it is done. */
 export function newLease(lease: Lease, now: number): LeaseMemory {
   const progress = { stage: "", step: 0, steps: 0, totals: null };
-  return { lease, renewedAt: now, ...progress, movedAt: now, cut: null, ahead: null };
+  return { lease, renewedAt: now, known: true, ...progress, movedAt: now, cut: null, ahead: null };
 }
 
 /** It waits behind another attempt on its device. */

@@ -3,11 +3,13 @@ import { test } from "node:test";
 import {
   TestFarm,
   testDevice,
+  testHello,
   testModel,
+  testPlan,
   testPreview,
   testSpec,
 } from "../../test/support/coordinator-core.js";
-import type { FarmEvent } from "./events.js";
+import type { AttemptRef, FarmEvent } from "./events.js";
 import { defaultRules, type Rules } from "./rules.js";
 
 const { tenantDefault } = defaultRules;
@@ -43,7 +45,7 @@ test("tenants of a tier share by weight, whoever came first and however much the
 
 test("shares are of device-seconds: who renders dear clips gets fewer of them", () => {
   const farm = new TestFarm();
-  const plan = { ...testSpecPlan(), flops: 4e9 };
+  const plan = { ...testPlan, flops: 4e9 };
   farm.submit("dear", { clips: 100, tenant: "dear", plan });
   farm.submit("cheap", { clips: 100, tenant: "cheap" });
   farm.join("w1");
@@ -52,13 +54,6 @@ test("shares are of device-seconds: who renders dear clips gets fewer of them", 
   for (let i = 0; i < 50; i++) served.push(finish(farm, "w1"));
   assert.ok(Math.abs(countOf(served, "dear") - 10) <= 1, `${countOf(served, "dear")} of 50`);
 });
-
-function testSpecPlan() {
-  return {
-    ...{ flops: 1e9, flopsNone: 4e9, cacheBytes: 1, peakBytes: 2, digest: "d" },
-    ...{ warnings: [], refreshPoints: [10, 20] },
-  };
-}
 
 /** The next clip takes as long as its FLOPs say. */
 function finish(farm: TestFarm, worker: string): string {
@@ -300,4 +295,139 @@ test("what waits behind goes elsewhere when its device fails", () => {
   const device = testDevice({ condition: "failed" });
   const { events } = farm.do({ type: "device", worker: "w1", device });
   assert.deepEqual(types(events), ["AttemptLost"]);
+});
+
+/** w1 has a lease ahead when its leader dies; the next one hears w2 first, which idles. */
+function failedOver(): { readonly farm: TestFarm; readonly held: readonly AttemptRef[] } {
+  const farm = new TestFarm();
+  farm.submit("b1", { clips: 2 });
+  farm.join("w1");
+  farm.place();
+  farm.ask("w1", 29);
+  farm.place();
+  const held = farm.leasesOf("w1").map(({ batch, clip, attempt }) => ({ batch, clip, attempt }));
+  farm.restart();
+  farm.join("w2");
+  return { farm, held };
+}
+
+test("a new leader takes nothing back of which it has not heard how far it is", () => {
+  const { farm, held } = failedOver();
+  assert.equal(held.length, 2);
+  assert.deepEqual(farm.place().events, []);
+  assert.deepEqual(types(farm.do({ type: "pause", batch: "b1", cutRunning: false }).events), [
+    "BatchPaused",
+  ]);
+  farm.do({ type: "hello", hello: testHello("w1", { held }) });
+  for (const ref of held) {
+    assert.deepEqual(types(farm.complete("w1", ref).events), ["ClipPublished"]);
+  }
+});
+
+test("a new leader takes back what its holder says it has not begun", () => {
+  const { farm, held } = failedOver();
+  farm.do({ type: "hello", hello: testHello("w1", { held }) });
+  const [first, second] = held;
+  assert.ok(first && second);
+  const attempts = [
+    { ...first, stage: "decode", step: 30, steps: 30, totals: null },
+    { ...second, stage: "", step: 0, steps: 0, totals: null },
+  ];
+  farm.do({ type: "progress", worker: "w1", attempts, idleDevices: [], draining: false });
+  assert.deepEqual(types(farm.place().events), ["AttemptLost", "LeaseGranted"]);
+  assert.deepEqual([farm.lease("w2").clip, farm.lease("w2").attempt], [second.clip, 2]);
+});
+
+/** A device of so much memory. */
+const sized = (memoryBytes: number) => ({ devices: [testDevice({ memoryBytes })] });
+const dear = { clips: 2, plan: { ...testPlan, peakBytes: 12e9 } };
+
+test("a device with less memory than a plan asks gets nothing while a bigger one is there", () => {
+  const farm = new TestFarm();
+  farm.submit("dear", dear);
+  farm.submit("cheap", { clips: 1, priority: 3 });
+  farm.join("small", sized(8e9));
+  farm.join("big", sized(16e9));
+  farm.place();
+  assert.equal(farm.lease("small").batch, "cheap", "also what is due later");
+  assert.equal(farm.lease("big").batch, "dear");
+  farm.complete("small", farm.lease("small"));
+  farm.ask("small");
+  assert.deepEqual(farm.place().events, []);
+});
+
+test("of two sizes within a kind, the bigger one gets what asks for more", () => {
+  const farm = new TestFarm();
+  const devices = [8e9, 16e9].map((memoryBytes, i) =>
+    testDevice({ name: `cuda:${i}`, memoryBytes }),
+  );
+  farm.submit("dear", dear);
+  farm.join("w1", { devices });
+  farm.place();
+  assert.deepEqual(
+    farm.leasesOf("w1").map(({ device }) => device),
+    ["cuda:1"],
+  );
+});
+
+test("a preview that asks for more than the final render counts", () => {
+  const farm = new TestFarm();
+  const plan = { ...testPreview.plan, peakBytes: 12e9 };
+  farm.submit("b1", { clips: 1, preview: { ...testPreview, plan } });
+  farm.join("small", sized(8e9));
+  farm.join("big", sized(16e9));
+  farm.place();
+  assert.equal(farm.lease("big").batch, "b1");
+});
+
+test("where nobody has the memory that the plan asks, engines decide", () => {
+  const farm = new TestFarm();
+  farm.submit("dear", dear);
+  for (const id of ["w1", "w2"]) farm.join(id, sized(8e9));
+  assert.equal(farm.place().events.length, 2);
+});
+
+test("a device of unknown memory may have enough", () => {
+  const farm = new TestFarm();
+  farm.submit("dear", { ...dear, clips: 3 });
+  for (const [i, bytes] of [8e9, 0, 16e9].entries()) farm.join(`w${i}`, sized(bytes));
+  const workers = farm.place().events.map((event) => "worker" in event && event.worker);
+  assert.deepEqual(workers.sort(), ["w1", "w2"]);
+});
+
+test("a bigger device that left, or failed the batch too often, keeps nothing waiting", () => {
+  const farm = new TestFarm();
+  farm.submit("dear", { ...dear, clips: 9 });
+  farm.join("big", sized(16e9));
+  farm.join("small", sized(8e9));
+  for (let i = 0; i < 3; i++) {
+    assert.equal(farm.place().events.length, 1);
+    farm.fail("big", farm.lease("big"));
+    farm.ask("big");
+    farm.do({ type: "release_device", worker: "big", device: "cpu" });
+  }
+  farm.place();
+  assert.equal(farm.lease("small").batch, "dear");
+  farm.join("bigger", sized(32e9));
+  farm.complete("small", farm.lease("small"));
+  farm.ask("small");
+  farm.place();
+  assert.equal(farm.leasesOf("small").length, 0);
+  farm.do({ type: "gone", worker: "bigger" });
+  farm.place();
+  assert.equal(farm.lease("small").batch, "dear");
+});
+
+test("out of memory below what the plan asks goes on to a bigger device that has come", () => {
+  const farm = new TestFarm();
+  farm.submit("dear", { ...dear, clips: 1 });
+  farm.join("small", sized(8e9));
+  farm.place();
+  farm.join("big", sized(16e9));
+  const { events } = farm.fail("small", farm.lease("small"), "OUT_OF_MEMORY");
+  assert.deepEqual(types(events), ["AttemptFailed"]);
+  farm.now += 5_000;
+  farm.ask("small");
+  farm.place();
+  assert.equal(farm.lease("big").batch, "dear");
 });

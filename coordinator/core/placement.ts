@@ -16,7 +16,7 @@ import type { Known, LeaseMemory } from "./liveness.js";
 import { shapeKey } from "./liveness.js";
 import type { Bucket } from "./ready-clips.js";
 import { tenantRules } from "./rules.js";
-import { hasMemory, isBarred, isElsewhere } from "./runners.js";
+import { areTooSmall, hasMemory, isBarred, isElsewhere, isTooSmall } from "./runners.js";
 import { tiers } from "./state.js";
 import { isFull, type Sweep } from "./sweep.js";
 import { resumeStepOf, secondsFrom, workOf } from "./work.js";
@@ -67,10 +67,20 @@ function choose(known: Known, group: DeviceGroup, free: FreeDevices, fit: Fit): 
     (state.tenants.get(tenant)?.leases ?? 0) < tenantRules(rules, tenant).devicesMax;
   for (let tier = 0; tier < tiers; tier++) {
     if (!live.queue.hasWork(group, tier)) continue;
-    const choice = chooseFrom(known, live.queue.inOrder(group, tier, mayHaveMore), free, fit);
+    const works = fitting(known, group, live.queue.inOrder(group, tier, mayHaveMore));
+    const choice = chooseFrom(known, works, free, fit);
     if (choice !== undefined) return choice;
   }
   return null;
+}
+
+/** Without the batches that no device of the group has the memory for. */
+function* fitting(
+  known: Known,
+  group: DeviceGroup,
+  works: Iterable<BatchWork>,
+): Generator<BatchWork> {
+  for (const work of works) if (!areTooSmall(known, work.batch, group)) yield work;
 }
 
 /** Undefined when no free device may run any of it; null when one may, but nothing fits well. */
@@ -136,6 +146,7 @@ function chooseClip(
 ): number | undefined {
   const { batch, ready } = work;
   if (isBarred(known, batch, device.worker.id)) return undefined;
+  if (isTooSmall(known, batch, device)) return undefined;
   const may = (bucket: Bucket | undefined, begins: boolean): boolean =>
     bucket !== undefined &&
     begins === (bucket.checkpointKind !== "" && bucket.checkpointKind !== device.info.kind) &&
@@ -230,6 +241,7 @@ function waitingBehind(
       const clip = batch?.clips.get(index);
       if (!batch || !clip || batch.paused) continue;
       if (isBarred(known, batch, device.worker.id) || !hasMemory(device, clip)) continue;
+      if (isTooSmall(known, batch, device)) continue;
       if (!clip.failedOn.includes(device.worker.id)) return memory;
     }
   }

@@ -163,3 +163,24 @@ test("nothing is cut for a clip that not every device may run, since that could 
   farm.fail("w2", farm.lease("w2"), "OUT_OF_MEMORY");
   assert.deepEqual(cuts(waitLong(farm)), []);
 });
+
+test("nothing is cut on a device that is too small for what waits", () => {
+  const farm = new TestFarm();
+  farm.submit("low", { clips: 10, priority: 4 });
+  for (const [id, memoryBytes] of [
+    ["small", 8e9],
+    ["big", 16e9],
+  ] as const) {
+    farm.join(id, { devices: [testDevice({ memoryBytes })] });
+  }
+  farm.place();
+  farm.checkpoint("small", farm.lease("small"), 10); // it would lose least
+  for (const id of ["small", "big"]) farm.report(id, { step: 11 });
+  farm.submit("high", { clips: 1, priority: 0, plan: { ...testPlan, peakBytes: 12e9 } });
+  farm.wait(0);
+  for (let i = 0; i < 3; i++) {
+    farm.now += 4_000;
+    for (const id of ["small", "big"]) farm.report(id, { step: 11 });
+  }
+  assert.deepEqual(cuts(farm.wait(0)), ["big"]);
+});

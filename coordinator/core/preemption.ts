@@ -4,10 +4,10 @@
 // that loses least is cut. Never within a tier: there, shares decide.
 
 import { cut, lost, stop } from "./attempts.js";
-import { canRender } from "./devices.js";
-import { hasBegun, type Known, type LeaseMemory } from "./liveness.js";
+import { canRender, type DeviceMemory } from "./devices.js";
+import { isWaiting, type Known, type LeaseMemory } from "./liveness.js";
 import { tenantRules } from "./rules.js";
-import { isBarred } from "./runners.js";
+import { isBarred, isTooSmall } from "./runners.js";
 import { clipKey, tiers } from "./state.js";
 import { isFull, type Sweep } from "./sweep.js";
 import { planOf, secondsFrom, stepsOf } from "./work.js";
@@ -89,6 +89,7 @@ function undemanding({ batch, ready }: BatchWork): number {
 
 interface Victim {
   readonly memory: LeaseMemory;
+  readonly device: DeviceMemory;
   /** Device-seconds since its newest checkpoint. */
   readonly secondsLost: number;
   readonly stepsToRefresh: number;
@@ -99,18 +100,20 @@ function cutFor(sweep: Sweep, { work, tier, clips }: Need, victims: Set<Victim>)
   const { known, now } = sweep;
   let left = clips;
   for (const victim of victims) {
+    const { device } = victim;
     const { lease } = victim.memory;
     if (left === 0 || isFull(sweep)) return;
     if (lease.tier <= tier) return; // the worst tiers come first
     if (isBarred(known, work.batch, lease.worker)) continue;
+    if (isTooSmall(known, work.batch, device)) continue;
     victims.delete(victim);
     left -= 1;
-    if (hasBegun(victim.memory)) {
-      known.live.cuts.set(clipKey(lease.batch, lease.clip), work.workClass.key);
-      sweep.request(cut(lease, "preempted"));
-    } else {
+    if (isWaiting(victim.memory)) {
       sweep.record(lost(known, lease, "revoked", now));
       sweep.request(stop(lease, "revoked"));
+    } else {
+      known.live.cuts.set(clipKey(lease.batch, lease.clip), work.workClass.key);
+      sweep.request(cut(lease, "preempted"));
     }
   }
 }
@@ -129,7 +132,7 @@ function victimsFor(known: Known, workClass: WorkClass, tier: number): Set<Victi
       for (const ref of device.slots.values()) {
         const memory = live.leases.get(clipKey(ref.batch, ref.clip));
         if (memory?.lease.attempt !== ref.attempt || memory.lease.tier <= tier) continue;
-        const victim = memory.cut === null ? victimOf(known, memory) : null;
+        const victim = memory.cut === null ? victimOf(known, memory, device) : null;
         if (victim) victims.push(victim);
       }
     }
@@ -143,11 +146,11 @@ function victimsFor(known: Known, workClass: WorkClass, tier: number): Set<Victi
   return new Set(victims);
 }
 
-function victimOf({ state }: Known, memory: LeaseMemory): Victim | null {
+function victimOf({ state }: Known, memory: LeaseMemory, device: DeviceMemory): Victim | null {
   const { lease, step } = memory;
   const batch = state.batches.get(lease.batch);
   if (!batch) return null;
-  if (!hasBegun(memory)) return { memory, secondsLost: 0, stepsToRefresh: 0 };
+  if (isWaiting(memory)) return { memory, device, secondsLost: 0, stepsToRefresh: 0 };
   const { preview, kind } = lease;
   const next = planOf(batch, preview).refreshPoints.find((point) => point > step);
   if (next === undefined) return null;
@@ -155,5 +158,5 @@ function victimOf({ state }: Known, memory: LeaseMemory): Victim | null {
   const kept = stored?.kind === kind ? stored.step : 0;
   const whole = secondsFrom(state, batch, { kind, preview, resumeStep: 0 });
   const secondsLost = (whole * Math.max(0, step - kept)) / Math.max(1, stepsOf(batch, preview));
-  return { memory, secondsLost, stepsToRefresh: next - step };
+  return { memory, device, secondsLost, stepsToRefresh: next - step };
 }

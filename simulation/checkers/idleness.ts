@@ -48,7 +48,6 @@ export class Idleness {
     const held = ledger.quarantined.has(name) || ledger.devices.has(name);
     if (place === undefined || held || ledger.drained.has(place.agent.id)) return undefined;
     for (const [id, batch] of ledger.unfinished) {
-      if (batch.accepted.plan.peakBytes > place.device.memoryBytes) continue;
       const index = readyClip(ledger, batch, place, { rules, at });
       if (index !== undefined) return `${id}/${index}`;
     }

@@ -1,6 +1,7 @@
 // What could run where, told from the ledger and from what the world's devices really are. Where
 // the core has a choice that is not a promise (a clip that failed on a worker goes elsewhere while
-// there is an elsewhere), the answer here is "no", so that nothing is demanded of it.
+// there is an elsewhere, and one whose plan asks for more memory to a device that has it), the
+// answer here is "no", so that nothing is demanded of it.
 
 import { type Rules, tenantRules } from "../../coordinator/core/rules.js";
 import type { AgentSpec, DeviceSpec } from "../scenario.js";
@@ -45,6 +46,7 @@ export function readyClip(
   { rules, at }: { readonly rules: Rules; readonly at: number },
 ): number | undefined {
   if (batch.paused || batch.over || !matches(batch, place)) return undefined;
+  if (batch.accepted.plan.peakBytes > place.device.memoryBytes) return undefined;
   if (isBarred(batch, place.agent.id, rules) || isOverLimit(ledger, batch, rules)) return undefined;
   for (const index of batch.waiting) {
     const clip = batch.open.get(index);

@@ -240,7 +240,7 @@ function runnable(
 ): number | undefined {
   const leases = state.tenants.get(batch.tenant)?.leases ?? 0;
   if (batch.paused || leases >= tenantRules(rules, batch.tenant).devicesMax) return undefined;
-  if (!matches(batch, device) || isBarred(device)) return undefined;
+  if (!matches(batch, device) || isBarred(device) || isTooSmall()) return undefined;
   if (batch.clipsFresh > 0) return batch.nextFresh;
   return [...batch.waiting].find((index) => {
     const clip = batch.clips.get(index);
@@ -251,19 +251,29 @@ function runnable(
     return (batch.failuresByWorker.get(worker.id) ?? 0) >= rules.retry.workerFailuresMax;
   }
 
+  function isTooSmall(): boolean {
+    const isEnough = ({ info }: DeviceMemory) => info.memoryBytes >= batch.plan.peakBytes;
+    return !isEnough(device) && runners().some(isEnough);
+  }
+
   function isBest(clip: Clip): boolean {
     if (!clip.failedOn.includes(device.worker.id)) return true;
-    return ![...live.workers.values()].some((worker) =>
-      [...worker.devices.values()].some(
-        (other) =>
-          worker.connected &&
-          !(worker.draining || worker.drained || other.quarantined || other.hopeless) &&
-          other.info.condition !== "failed" &&
-          matches(batch, other) &&
-          !isBarred(other) &&
-          mayRun(clip, other) &&
-          !clip.failedOn.includes(worker.id),
-      ),
+    return !runners().some(
+      (other) =>
+        !other.quarantined && mayRun(clip, other) && !clip.failedOn.includes(other.worker.id),
+    );
+  }
+
+  /** Devices that may get something of the batch, now or later. */
+  function runners(): readonly DeviceMemory[] {
+    const devices = [...live.workers.values()].flatMap((worker) => [...worker.devices.values()]);
+    return devices.filter(
+      (other) =>
+        other.worker.connected &&
+        !(other.worker.draining || other.worker.drained || other.hopeless) &&
+        other.info.condition !== "failed" &&
+        matches(batch, other) &&
+        !isBarred(other),
     );
   }
 }
