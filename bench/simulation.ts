@@ -27,7 +27,7 @@ const study = readStudy({
   batches: Array.from({ length: batches }, (_, index) => ({
     tenant: tenants[index % tenants.length],
     clips: Math.ceil(clips / batches),
-    secondsPerClip: 30,
+    secondsPerClip: 10,
     priority: index % 4,
     atMinutes: index / 10,
   })),

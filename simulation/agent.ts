@@ -56,6 +56,7 @@ export class SimulatedAgent {
   #link: AgentLink | null = null;
   #welcomed = false;
   #draining = false;
+  #storeBroken = false;
   #onDrained: (() => void) | null = null;
 
   constructor(spec: AgentSpec, world: AgentWorld) {
@@ -192,6 +193,10 @@ export class SimulatedAgent {
     for (const report of reports) this.#link?.say([report]);
   }
 
+  setStoreBroken(broken: boolean): void {
+    this.#storeBroken = broken;
+  }
+
   damageCheckpoints(count: number): void {
     for (const seat of this.#seats.values()) seat.damagedCheckpoints += count;
   }
@@ -252,9 +257,11 @@ export class SimulatedAgent {
     this.#report(seat, this.#failed(attempt.lease.ref, failure));
   }
 
-  #ended(device: string, attempt: HeldAttempt, failure: Failure | null): void {
+  #ended(device: string, attempt: HeldAttempt, end: Failure | null): void {
     const seat = this.#seats.get(device);
     if (seat === undefined) return;
+    const unwritten = this.#storeBroken ? { code: "IO", message: "no space is left" } : null;
+    const failure = end ?? unwritten;
     const { engine } = seat;
     seat.running = null;
     this.#world.onEnded(this, attempt, failure);
@@ -271,7 +278,7 @@ export class SimulatedAgent {
   #checkpoint(attempt: HeldAttempt, step: number): void {
     const { ref, device } = attempt.lease;
     const seat = this.#seats.get(device);
-    if (seat === undefined) return;
+    if (seat === undefined || this.#storeBroken) return;
     const damaged = seat.damagedCheckpoints > 0;
     if (damaged) seat.damagedCheckpoints -= 1;
     const { kind } = seat.engine.spec;

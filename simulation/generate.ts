@@ -233,6 +233,7 @@ const makers: readonly Make[] = [
     forMs: Math.min(max, 10 * spanMs(random, max)),
   }),
   (random) => ({ do: "damage_checkpoints", agent: random.below(any), count: 1 + random.below(2) }),
+  (random, max) => ({ do: "break_store", agent: random.below(any), forMs: spanMs(random, max) }),
   (random) => ({ do: "reset_link", agent: random.below(any) }),
   (random, max) => ({
     do: "partition",

@@ -171,6 +171,10 @@ function befallAgent(world: World, agent: SimulatedAgent, incident: OfAgent): vo
       agent.process.freeze(incident.forMs);
       dialler.frozen("agent", incident.forMs);
       return;
+    case "break_store":
+      agent.setStoreBroken(true);
+      world.timeline.after(incident.forMs, () => agent.setStoreBroken(false));
+      return;
     case "reset_link":
       dialler.reset();
       return;

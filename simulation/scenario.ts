@@ -89,6 +89,8 @@ export type Incident = { readonly atMs: number } & (
     }
   /** What the agent stores next for later attempts cannot be read. */
   | { readonly do: "damage_checkpoints"; readonly agent: number; readonly count: number }
+  /** The agent can write nothing to the artifact store. */
+  | { readonly do: "break_store"; readonly agent: number; readonly forMs: number }
   | { readonly do: "reset_link"; readonly agent: number }
   | {
       readonly do: "partition";

@@ -28,8 +28,9 @@ import {
 } from "./records.js";
 import { promised, Violation } from "./violation.js";
 
-/** Failures that are the fault of what was submitted. */
-const inputCodes = [
+/** Failures that are the fault of what was submitted, or of the artifact store: of no worker. */
+const blamelessCodes = [
+  "IO",
   "INVALID_ARGUMENT",
   "UNSUPPORTED",
   "FAILED_PRECONDITION",
@@ -302,7 +303,7 @@ export class Ledger {
     clip.failures += 1;
     clip.memoryBytesAbove = Math.max(clip.memoryBytesAbove, event.memoryBytesAbove);
     clip.failedOn.add(worker);
-    if (inputCodes.includes(event.failure.code)) return;
+    if (blamelessCodes.includes(event.failure.code)) return;
     batch.failuresByWorker.set(worker, (batch.failuresByWorker.get(worker) ?? 0) + 1);
   }
 
