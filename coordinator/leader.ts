@@ -150,7 +150,7 @@ export class Leader implements FarmPort {
     const stillMs = monotonicClock.now() - this.#tickedMs;
     if (stillMs <= this.#stillMsMax) return;
     const seconds = (stillMs / 1000).toFixed(1);
-    const message = `the coordinator stood still for ${seconds} s; what it remembers is out of date`;
+    const message = `the coordinator stood still for ${seconds} s; its memory is out of date`;
     this.#break(new FarmError("UNAVAILABLE", message));
   }
 

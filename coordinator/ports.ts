@@ -130,4 +130,6 @@ export interface PromptStore {
   load(key: string): Promise<readonly string[]>;
 }
 
+/** Whether the store takes the key. */
+export { isKey } from "../artifacts/port.js";
 export type { ArtifactHead, ArtifactStore };

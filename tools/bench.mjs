@@ -1,7 +1,7 @@
 // The benchmarks: gemm against bare oneDNN, a policy's time saved against its FLOPs saved on a
 // random STDiT3 of the real width, where a clip's time goes on the demo model, and what the farm
-// around it does in a second. Ratios within one run are what counts. Results go to bench/results/ as
-// JSON; docs/performance.md keeps the figures with machine and date. Names as arguments run only
+// around it does in a second. Ratios within one run are what counts. Results go to bench/results/
+// as JSON; docs/performance.md keeps the figures with machine and date. Names as arguments run only
 // those and leave the other results of the day as they are.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { addonOptions, build, buildNative } from "./build.mjs";

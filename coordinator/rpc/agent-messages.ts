@@ -1,7 +1,6 @@
 // What an agent says, as commands. Everything is bounded and checked here; an agent that breaks a
 // bound is cut off with the reason.
 
-import { isKey } from "../../artifacts/port.js";
 import { FarmError } from "../../common/errors.js";
 import { artifactPrefix, checkpointKey, clipId } from "../../common/ids.js";
 import type {
@@ -17,6 +16,7 @@ import type {
 } from "../../proto/gen/tocafarm/v1/worker.js";
 import type { Command } from "../core/commands.js";
 import type { AttemptReport, DeviceInfo, ModelInfo, WorkerHello } from "../core/liveness.js";
+import { isKey } from "../ports.js";
 import { fromFailureMessage, fromRefMessage, fromTotalsMessage } from "./convert.js";
 import { boundedCount } from "./peer-bounds.js";
 

@@ -1,8 +1,8 @@
 // RenderFarm of a replica: any coordinator of a pool may be asked. Reads are answered where they
 // arrive, from the log as far as it is known there (so without the progress of running attempts,
 // which the leader alone hears), but nobody is told that there is no such batch before the leader
-// was asked. Everything else goes on to the leader as the same gRPC call, and what it changed can be
-// read here once it is answered. docs/decisions/0014-forwarding.md says why.
+// was asked. Everything else goes on to the leader as the same gRPC call, and what it changed can
+// be read here once it is answered. docs/decisions/0014-forwarding.md says why.
 
 import {
   Client,
