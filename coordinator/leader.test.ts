@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { FarmError } from "../common/errors.js";
 import { silentLog } from "../common/log.js";
 import { testHello, testSubmission } from "../test/support/coordinator-core.js";
+import type { Command } from "./core/commands.js";
 import type { FarmEvent } from "./core/events.js";
 import { defaultRules } from "./core/rules.js";
 import { Leader } from "./leader.js";
@@ -163,4 +164,12 @@ test("what is in flight when a leader is stopped is answered from the log", asyn
   gated.let();
   await stopping;
   assert.equal((await inFlight).batch, "b1");
+});
+
+test("when a turn cannot be decided, nobody is left waiting for it", async () => {
+  const leader = await lead(memoryEventLog());
+  const unknown = { type: "unknown to the core" } as unknown as Command;
+  const commands = [submit("b1"), unknown, submit("b2")].map((command) => leader.command(command));
+  for (const { status } of await Promise.allSettled(commands)) assert.equal(status, "rejected");
+  await assert.rejects(leader.broken, { code: "UNAVAILABLE" });
 });
