@@ -8,6 +8,10 @@ export function compiledTests(folders) {
   return filesBelow(folders, [".test.ts"]).map((file) => `dist/${file.replace(/\.ts$/, ".js")}`);
 }
 
+// A file that hangs is killed and has failed; the others still get their turn.
+const fileMinutesMax = 5;
+const longFileMinutesMax = 120;
+
 /**
  * Resolves to how many tests passed and failed; a file that does not even load is a failed test.
  */
@@ -16,10 +20,12 @@ export async function runNodeTests(name, files, { concurrency, env = {} } = {}) 
   mkdirSync(inRoot("build", "test"), { recursive: true });
   const report = inRoot("build", "test", `${name}.tap`);
   rmSync(report, { force: true });
+  const minutes = env.TOCAFARM_TEST_LONG ? longFileMinutesMax : fileMinutesMax;
   const status = await run(
     process.execPath,
     [
       "--test",
+      `--test-timeout=${minutes * 60_000}`,
       ...(concurrency === undefined ? [] : [`--test-concurrency=${concurrency}`]),
       "--test-reporter=spec",
       "--test-reporter-destination=stdout",

@@ -140,7 +140,10 @@ async function readChunks(
 /** The last message, if it is a seal and nothing before it is missing. */
 async function readSeal({ manager }: Store, { stream }: Place): Promise<Seal | null> {
   try {
-    const { state } = await manager.streams.info(stream);
+    const { state, cluster } = await manager.streams.info(stream);
+    if (cluster !== undefined && !cluster.leader) {
+      throw new FarmError("UNAVAILABLE", `too few servers have ${stream} in full to read it now`);
+    }
     if (state.messages === 0) return null;
     const { data } = await manager.streams.getMessage(stream, { seq: state.last_seq });
     const seal: unknown = JSON.parse(Buffer.from(data).toString("utf8"));

@@ -49,24 +49,39 @@ async function newestState({ snapshots }: Stores): Promise<State> {
   return state;
 }
 
+/** Why the writer began anew, for who has to find out why it stands still. */
+interface Trouble {
+  last: string;
+}
+
 /** Begins anew whenever it must, until the signal aborts; a cut may have overtaken a reader. */
-async function untilAborted(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+async function untilAborted(
+  signal: AbortSignal,
+  work: () => Promise<void>,
+  trouble: Trouble = { last: "" },
+): Promise<void> {
   while (!signal.aborted) {
     try {
       await work();
     } catch (error) {
-      if (!["UNAVAILABLE", "IO"].includes(asFarmError(error).code)) throw error;
+      const { code, message } = asFarmError(error);
+      if (!["UNAVAILABLE", "IO"].includes(code)) throw error;
+      trouble.last = `${new Date().toISOString()} ${message}`;
       await sleep(50);
     }
   }
 }
 
 /** Appends turn after turn, each with a name of its own, and keeps what was acknowledged. */
-function write(stores: Stores, acknowledged: State, signal: AbortSignal): Promise<void> {
-  const { log, snapshots } = stores;
+function write(
+  { log, snapshots }: Stores,
+  acknowledged: State,
+  signal: AbortSignal,
+  trouble: Trouble,
+): Promise<void> {
   let number = 0;
-  return untilAborted(signal, async () => {
-    const state = await newestState(stores);
+  const work = async () => {
+    const state = await newestState({ log, snapshots });
     await log.replay(state.size, (events, sequence) => apply(state, events, sequence));
     while (!signal.aborted) {
       const turn = [{ type: "WorkerDrained", at: 1, worker: `turn ${++number}` }] as const;
@@ -77,7 +92,8 @@ function write(stores: Stores, acknowledged: State, signal: AbortSignal): Promis
       await snapshots.save(sequence, JSON.stringify([...state]));
       await log.cut(sequence - turnsKept);
     }
-  });
+  };
+  return untilAborted(signal, work, trouble);
 }
 
 /** Holds the seat for a moment, time and again; there is never another holder meanwhile. */
@@ -100,12 +116,20 @@ interface Seat {
   reigns: number;
 }
 
+interface Writing {
+  readonly acknowledged: State;
+  readonly trouble: Trouble;
+  /** Of all that goes on meanwhile. */
+  readonly ended: Promise<unknown>;
+}
+
 /** Resolves once so many more turns are acknowledged. */
-async function progress(acknowledged: State, turns: number, ended: Promise<unknown>) {
+async function progress({ acknowledged, trouble, ended }: Writing, turns: number) {
   const goal = acknowledged.size + turns;
   const endMs = performance.now() + standstillMsMax;
   while (acknowledged.size < goal) {
-    assert.ok(performance.now() < endMs, "appends do not go on");
+    const now = new Date().toISOString();
+    assert.ok(performance.now() < endMs, `appends do not go on at ${now}: ${trouble.last}`);
     await Promise.race([sleep(20), ended]);
   }
 }
@@ -116,7 +140,13 @@ test("no server's death loses an acknowledged turn or makes two leaders", async 
   const [own, other, third] = connections;
   assert.ok(own && other && third);
   const stop = new AbortController();
+  const writing = new AbortController();
+  t.after(() => {
+    writing.abort();
+    stop.abort();
+  });
   const acknowledged: State = new Map();
+  const trouble: Trouble = { last: "" };
   const stores = await patiently(() => openStores(own));
   const readers = await patiently(() => openStores(other));
   let followed: State = new Map();
@@ -128,22 +158,22 @@ test("no server's death loses an acknowledged turn or makes two leaders", async 
   });
   const seat: Seat = { holder: null, reigns: 0 };
   const leading = [lead(other, "a", seat, stop.signal), lead(third, "b", seat, stop.signal)];
-  const writing = new AbortController();
-  const writer = write(stores, acknowledged, writing.signal);
+  const writer = write(stores, acknowledged, writing.signal, trouble);
   const everyone = Promise.all([following, writer, ...leading]);
   everyone.catch(() => {});
+  const underway: Writing = { acknowledged, trouble, ended: everyone };
 
-  await progress(acknowledged, 150, everyone);
+  await progress(underway, 150);
   for (const server of cluster.servers) {
     await server.kill();
     const startMs = performance.now();
-    await progress(acknowledged, 50, everyone);
+    await progress(underway, 50);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     t.diagnostic(`50 turns more, ${seconds} s after the death of ${server.name}`);
     server.start();
     await cluster.ready();
   }
-  await progress(acknowledged, 150, everyone);
+  await progress(underway, 150);
   writing.abort();
   await writer;
   const state = await patiently(() => newestState(readers));

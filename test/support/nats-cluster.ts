@@ -25,12 +25,15 @@ const readyPollMs = 100;
 export class ClusterServer {
   readonly name: string;
   readonly url: string;
+  /** Answers 200 once the server has all that the others have. */
+  readonly health: string;
   readonly #config: string;
   #child: ChildProcess | undefined;
 
-  constructor(name: string, url: string, config: string) {
+  constructor({ name, address, http }: ServerWish, config: string) {
     this.name = name;
-    this.url = url;
+    this.url = `nats://${user}:${password}@${address}`;
+    this.health = `http://${http}/healthz`;
     this.#config = config;
   }
 
@@ -68,22 +71,22 @@ export interface TestCluster {
   readonly urls: string;
   /** Connects to any of them; closed when the test ends. */
   readonly connect: () => Promise<NatsConnection>;
-  /** Resolves once all servers are there and have a leader. */
+  /** Resolves once all servers are there, have a leader, and each has all that the others have. */
   readonly ready: () => Promise<void>;
 }
 
 /** Starts the servers and waits until they are ready; they end with the test. */
 export async function testCluster(t: TestContext, size: 1 | 3 = 3): Promise<TestCluster> {
   const folder = mkdtempSync(path.join(tmpdir(), "tocafarm-cluster-"));
-  const ports = await freePorts(2 * size);
-  const routes = ports.slice(size).map((port) => `nats://127.0.0.1:${port}`);
+  const addresses = (await freePorts(3 * size)).map((port) => `127.0.0.1:${port}`);
+  const routes = addresses.slice(0, size);
   const servers = routes.map((route, index) => {
     const name = `n${index + 1}`;
-    const address = `127.0.0.1:${ports[index]}`;
+    const [address = "", http = ""] = addresses.slice(size + 2 * index);
     const config = path.join(folder, `${name}.conf`);
-    const text = configText({ name, address, route, routes, store: path.join(folder, name) });
-    writeFileSync(config, text);
-    return new ClusterServer(name, `nats://${user}:${password}@${address}`, config);
+    const wish = { name, address, http, route, routes, store: path.join(folder, name) };
+    writeFileSync(config, configText(wish));
+    return new ClusterServer(wish, config);
   });
   const connections: NatsConnection[] = [];
   t.after(async () => {
@@ -100,6 +103,7 @@ export async function testCluster(t: TestContext, size: 1 | 3 = 3): Promise<Test
   };
   const ready = async () => {
     for (const server of servers) await serves(server);
+    for (const server of servers) await hasAll(server);
   };
   await ready();
   return { servers, urls, connect, ready };
@@ -108,22 +112,24 @@ export async function testCluster(t: TestContext, size: 1 | 3 = 3): Promise<Test
 interface ServerWish {
   readonly name: string;
   readonly address: string;
+  readonly http: string;
   readonly route: string;
   readonly routes: readonly string[];
   readonly store: string;
 }
 
-function configText({ name, address, route, routes, store }: ServerWish): string {
+function configText({ name, address, http, route, routes, store }: ServerWish): string {
   const cluster = [
     "cluster {",
     "  name: tocafarm",
-    `  listen: ${JSON.stringify(route.replace("nats://", ""))}`,
-    `  routes: ${JSON.stringify(routes)}`,
+    `  listen: ${JSON.stringify(route)}`,
+    `  routes: ${JSON.stringify(routes.map((each) => `nats://${each}`))}`,
     "}",
   ];
   return [
     `server_name: ${name}`,
     `listen: ${JSON.stringify(address)}`,
+    `http: ${JSON.stringify(http)}`,
     `jetstream { store_dir: ${JSON.stringify(store)}, sync_interval: always }`,
     `authorization { user: ${user}, password: ${password} }`,
     ...(routes.length > 1 ? cluster : []),
@@ -162,6 +168,18 @@ async function serves(server: ClusterServer): Promise<void> {
       if (performance.now() > endMs) throw error;
       await sleep(readyPollMs);
     }
+  }
+}
+
+/** A server that has just come back is behind; taken for the others' copy too early, it is none. */
+async function hasAll({ name, health }: ClusterServer): Promise<void> {
+  const endMs = performance.now() + readyMsMax;
+  for (;;) {
+    const response = await fetch(health);
+    const text = await response.text();
+    if (response.ok) return;
+    if (performance.now() > endMs) throw new Error(`${name} is behind: ${text}`);
+    await sleep(readyPollMs);
   }
 }
 
