@@ -12,6 +12,7 @@ import { submissionOf, testSpecMessage } from "../support/coordinator-process.js
 const expected: readonly ErrorCode[] = [
   "INVALID_ARGUMENT",
   "NOT_FOUND",
+  "ALREADY_EXISTS", // an idempotency key that was drawn twice
   "FAILED_PRECONDITION",
   "OUT_OF_MEMORY",
 ];
