@@ -5,7 +5,6 @@
 #include "golden/image_comparison.h"
 #include "golden/image_policy.h"
 #include "golden/part_checks.h"
-#include "golden/selection_reference.h"
 #include "models/dit/model.h"
 #include "samplers/ddim.h"
 #include "samplers/ddpm.h"
@@ -57,6 +56,7 @@ DitCase read_case(const GoldenCase& golden, const DitConfig& config) {
     throw Error(ErrorCode::kUnsupported,
                 input.image.context + ": unconditional rows must have the null class");
   }
+  input.image.tokens = token_grid(config.joint, input.image.shape).tokens();
   read_sampler(golden, input);
   return input;
 }
@@ -109,12 +109,12 @@ NoiseSource recorded_noise(const GoldenCase& golden, const DitCase& input) {
 }
 
 // A block is full, or its self-attention is reused and some tokens pass its MLP.
-ImageComparison::ExpectedModule expected_modules(const GoldenCase& golden, const DitCase& input,
-                                                 int64_t tokens) {
+ImageComparison::ExpectedModule expected_modules(const GoldenCase& golden, const DitCase& input) {
   const Shape plan{input.image.steps, input.image.depth};
   const ConstTensorView type = golden_tensor(golden, "ref.type", DType::kI32, plan);
   const ConstTensorView count = golden_tensor(golden, "ref.fresh_count", DType::kI32, plan);
   const int depth = input.image.depth;
+  const int64_t tokens = input.image.tokens;
   return [=](const ModuleReport& report) -> ImageComparison::Expected {
     const int64_t at = int64_t{report.step} * depth + report.layer;
     const bool full = type.i32()[at] == 1;
@@ -152,24 +152,16 @@ void sample(const GoldenCase& golden, const DitCase& input, Backend& backend, Di
 GoldenChecks run_dit(const GoldenCase& golden, Backend& backend, const GoldenOptions& options) {
   const DitWeights weights = load_dit(golden_transformer(golden, options), backend, options.dtype);
   const DitCase input = read_case(golden, weights.config);
-  const int64_t tokens = token_grid(weights.config.joint, input.image.shape).tokens();
   const GoldenImagePolicy settings = golden_dit_policy(golden);
   const auto policy = make_policy(settings.spec, {.steps = input.image.steps,
                                                   .depth = input.image.depth,
-                                                  .tokens = tokens,
+                                                  .tokens = input.image.tokens,
                                                   .temporal_blocks = false,
                                                   .published = settings.published});
   ImageComparison comparison(golden, backend, input.image, options.dtype,
-                             expected_modules(golden, input, tokens));
+                             expected_modules(golden, input));
   StepHooks hooks;
-  hooks.on_module = [&](const ModuleReport& report) { comparison.module(report); };
-  std::unique_ptr<SelectionReference> selections;
-  if (!golden.find("ref.calls").empty()) {
-    selections = std::make_unique<SelectionReference>(
-        golden, input.image.shape.rows(), tokens, comparison.reference_error("max_abs_score_diff"),
-        options.dtype == DType::kBF16);
-    hooks.selection = selections.get();
-  }
+  comparison.listen(hooks, *policy);
   const auto sampler = make_sampler(backend, input);
   Dit model(backend, weights, input.image.shape, *policy);
   model.condition(input.labels);
@@ -177,9 +169,6 @@ GoldenChecks run_dit(const GoldenCase& golden, Backend& backend, const GoldenOpt
 
   GoldenChecks checks{check_timesteps(golden, input, *sampler)};
   for (GoldenCheck& check : comparison.checks()) checks.push_back(std::move(check));
-  if (selections != nullptr) {
-    for (GoldenCheck& check : selections->checks()) checks.push_back(std::move(check));
-  }
   return checks;
 }
 

@@ -59,7 +59,7 @@ ImageComparison::ImageComparison(const GoldenCase& golden, Backend& backend,
     : golden_(golden),
       backend_(backend),
       input_(input),
-      follows_reference_(dtype == DType::kBF16),
+      coarse_(dtype == DType::kBF16),
       expected_(std::move(expected)),
       latents_("latents", bound(relative_error(golden, input,
                                                case_error(golden, input, "max_rel_latent_diff")),
@@ -71,8 +71,13 @@ ImageComparison::ImageComparison(const GoldenCase& golden, Backend& backend,
              bound(relative_error(golden, input, case_error(golden, input, "max_rel_latent_diff")),
                    kGoldenFloor, kBf16LatentDb, dtype)) {}
 
-double ImageComparison::reference_error(const char* field) const {
-  return case_error(golden_, input_, field);
+void ImageComparison::listen(StepHooks& hooks, const CachePolicy& policy) {
+  hooks.on_module = [this](const ModuleReport& report) { module(report); };
+  if (!policy.needs().scores || golden_.find("ref.calls").empty()) return;
+  selections_ = std::make_unique<SelectionReference>(
+      golden_, input_.shape.rows(), input_.tokens,
+      case_error(golden_, input_, "max_abs_score_diff"), coarse_);
+  hooks.selection = selections_.get();
 }
 
 void ImageComparison::module(const ModuleReport& report) {
@@ -120,7 +125,7 @@ void ImageComparison::latent(int step, TensorView latent) {
   const ConstTensorView expected = recorded("ref.latents", "latent_steps", step);
   if (expected.empty()) return;
   compare_latent(step, latent, expected);
-  if (follows_reference_) backend_.upload(expected.reshaped(latent.shape()), latent);
+  if (coarse_) backend_.upload(expected.reshaped(latent.shape()), latent);
 }
 
 void ImageComparison::model_out(int step, ConstTensorView found) {
@@ -153,6 +158,8 @@ GoldenChecks ImageComparison::checks() const {
   for (const WorstTensor* const each : {&latents_, &model_out_, &blocks_, &final_}) {
     if (each->compared_any()) result.push_back(each->check());
   }
+  if (selections_ == nullptr) return result;
+  for (GoldenCheck& check : selections_->checks()) result.push_back(std::move(check));
   return result;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/report.h"
+#include "golden/selection_reference.h"
 #include "golden/tensor_checks.h"
 #include "models/transformer/joint_buffers.h"
 
@@ -12,6 +13,7 @@ struct ImageCaseShape {
   std::string context;  // case.json
   int steps = 0;
   int depth = 0;
+  int64_t tokens = 0;    // N per batch row
   JointShape shape;      // guided
   int64_t channels = 0;  // of the latent
   // The reference has its unconditional rows first.
@@ -37,10 +39,9 @@ class ImageComparison {
   ImageComparison(const GoldenCase& golden, Backend& backend, const ImageCaseShape& input,
                   DType dtype, ExpectedModule expected);
 
-  // Of fp32_vs_fp64 in the case; 0 when it has none.
-  double reference_error(const char* field) const;
-
-  void module(const ModuleReport& report);
+  // Compares what the hooks are told of every module and, under a policy that ranks tokens, of
+  // every selection. The object must outlive them.
+  void listen(StepHooks& hooks, const CachePolicy& policy);
   // Before a step. In bf16 the reference's latent, where it is recorded, then takes the place of
   // ours: small models multiply the rounding of one step over the next ones.
   void latent(int step, TensorView latent);
@@ -52,6 +53,7 @@ class ImageComparison {
   GoldenChecks checks() const;
 
  private:
+  void module(const ModuleReport& report);
   // Entry `step` of a recorded tensor, whose steps the case lists in `steps_field` unless it holds
   // all of them; empty when it does not hold this one.
   ConstTensorView recorded(const char* name, const char* steps_field, int step) const;
@@ -62,9 +64,10 @@ class ImageComparison {
   const GoldenCase& golden_;
   Backend& backend_;
   ImageCaseShape input_;
-  bool follows_reference_;
+  bool coarse_;  // bf16
   ExpectedModule expected_;
   WorstTensor latents_, model_out_, blocks_, final_;
+  std::unique_ptr<SelectionReference> selections_;
   int64_t decisions_differ_ = 0, counts_differ_ = 0;
 };
 

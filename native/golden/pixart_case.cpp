@@ -7,7 +7,6 @@
 #include "golden/image_comparison.h"
 #include "golden/image_policy.h"
 #include "golden/part_checks.h"
-#include "golden/selection_reference.h"
 #include "models/pixart/model.h"
 #include "samplers/dpm_solver.h"
 
@@ -61,6 +60,7 @@ PixartCase read_case(const GoldenCase& golden, const PixartConfig& config) {
       golden_tensor(golden, "mask", DType::kI32, {clips, mask.elements() / clips});
   input.captions.embedding = golden_tensor(
       golden, "y", DType::kF32, {clips, input.captions.mask.dim(1), config.caption_channels});
+  input.image.tokens = token_grid(config.joint, input.image.shape).tokens();
   read_sampler(golden, input);
   return input;
 }
@@ -140,24 +140,16 @@ GoldenChecks run_pixart(const GoldenCase& golden, Backend& backend, const Golden
   const PixartWeights weights =
       load_pixart(golden_transformer(golden, options), backend, options.dtype);
   const PixartCase input = read_case(golden, weights.config);
-  const int64_t tokens = token_grid(weights.config.joint, input.image.shape).tokens();
   const GoldenImagePolicy settings = golden_pixart_policy(golden);
   const auto policy = make_policy(settings.spec, {.steps = input.image.steps,
                                                   .depth = input.image.depth,
-                                                  .tokens = tokens,
+                                                  .tokens = input.image.tokens,
                                                   .temporal_blocks = false,
                                                   .published = settings.published});
   ImageComparison comparison(golden, backend, input.image, options.dtype,
                              expected_modules(golden, input));
   StepHooks hooks;
-  hooks.on_module = [&](const ModuleReport& report) { comparison.module(report); };
-  std::unique_ptr<SelectionReference> selections;
-  if (!golden.find("ref.calls").empty()) {
-    selections = std::make_unique<SelectionReference>(
-        golden, input.image.shape.rows(), tokens, comparison.reference_error("max_abs_score_diff"),
-        options.dtype == DType::kBF16);
-    hooks.selection = selections.get();
-  }
+  comparison.listen(hooks, *policy);
   DpmSolver sampler(backend, input.image.steps, input.guidance, input.z.shape());
   Pixart model(backend, weights, input.image.shape, *policy);
   const EncodedText text = encode_captions(backend, weights, input.captions, {}, true);
@@ -167,9 +159,6 @@ GoldenChecks run_pixart(const GoldenCase& golden, Backend& backend, const Golden
 
   GoldenChecks checks{check_timesteps(golden, input, sampler)};
   for (GoldenCheck& check : comparison.checks()) checks.push_back(std::move(check));
-  if (selections != nullptr) {
-    for (GoldenCheck& check : selections->checks()) checks.push_back(std::move(check));
-  }
   return checks;
 }
 
