@@ -11,7 +11,7 @@ import { queueName } from "./bullmq-queue.js";
 import { measurePhases, type Phases } from "./load-phases.js";
 import { LoadProcesses } from "./load-processes.js";
 
-const jobs = 300_000;
+const jobs = 800_000;
 const jobsAtOnce = 5_000;
 
 export interface BullmqOptions {
@@ -34,7 +34,9 @@ export async function measureBullmq(folder: string, options: BullmqOptions): Pro
       });
       await queue.addBulk(some);
     }
-    return await measurePhases(load, options);
+    const phases = await measurePhases(load, options);
+    if ((await queue.getWaitingCount()) === 0) throw new Error(`${jobs} jobs were too few`);
+    return phases;
   } finally {
     load.stop();
     await queue.close();

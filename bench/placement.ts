@@ -28,12 +28,18 @@ const publishPauseMs = 20;
 /** As large as a lease and a published clip in the log. */
 const publishedBytes = 600;
 
-async function submit(address: string): Promise<void> {
-  const client = new FarmClient(address);
+async function submit(client: FarmClient): Promise<void> {
   for (let index = 0; index < batches; index++) {
     await client.submit(benchRequest(clipsOfBatch, `bench-${index}`));
   }
-  client.close();
+}
+
+/** A queue that ran empty would have measured something else. */
+async function checkWorkIsLeft(client: FarmClient): Promise<void> {
+  const sent = await client.list(batches);
+  if (sent.every(({ clipsPublished, clipsTotal }) => clipsPublished === clipsTotal)) {
+    throw new Error(`${batches * clipsOfBatch} clips were too few`);
+  }
 }
 
 type NatsConnection = Awaited<ReturnType<typeof connectNats>>;
@@ -72,13 +78,16 @@ async function measureFarm(
     await (await connection.jetstreamManager()).streams.add({ name: "BARE", subjects: ["bare"] });
     const barePublish = await publishes(connection, 0);
     await load.open(grpc, workers);
-    await submit(grpc);
+    const client = new FarmClient(grpc);
+    await submit(client);
     let barePublishBesideIt: object = {};
     const during = async () => {
       const signal = AbortSignal.timeout(seconds * 1_000);
       barePublishBesideIt = await publishes(connection, publishPauseMs, signal);
     };
     const phases = await measurePhases(load, { workers, seconds, during });
+    await checkWorkIsLeft(client);
+    client.close();
     return { ...phases, barePublish, barePublishBesideIt };
   } finally {
     load.stop();
