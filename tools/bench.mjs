@@ -50,6 +50,7 @@ const benchmarks = {
   failover: () => compiled("from a leader's end to the next lease", "failover"),
   decisions: () => compiled("decisions of the pure core", "decisions", ["--expose-gc"]),
   log: () => compiled("the event log", "log"),
+  simulation: () => compiled("a simulated farm of 10,000 devices", "simulation"),
 };
 
 function chosenBenchmarks(args) {
