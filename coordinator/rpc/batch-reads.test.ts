@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FarmError } from "../../common/errors.js";
 import { messageBytesMax } from "../../common/rpc.js";
 import { GetBatchResponse, WatchBatchResponse } from "../../proto/gen/tocafarm/v1/farm.js";
 import { TestFarm } from "../../test/support/coordinator-core.js";
@@ -40,6 +41,22 @@ test("pages of clips end where their prompts fill a message", async () => {
     clipPageToken = page.nextClipPageToken;
   }
   assert.deepEqual(read, all);
+});
+
+test("a batch is told of without its prompts while the store does not give them", async () => {
+  const context = contextOf();
+  const load = () => Promise.reject(new FarmError("NOT_FOUND", "artifact blobs/0 is not there"));
+  const asked = { batchId, clipPageSize: 2, clipPageToken: "" };
+  const prompts = { ...context.prompts, load };
+  const { batch, clips } = await getBatch(asked, { ...context, prompts });
+  assert.deepEqual(
+    clips.map(({ index, prompt }) => [index, prompt]),
+    [
+      [0, ""],
+      [1, ""],
+    ],
+  );
+  assert.match(batch?.warnings.at(-1) ?? "", /prompts cannot be read now: artifact blobs\/0/);
 });
 
 test("a watcher is told of many long prompts in several messages", async () => {

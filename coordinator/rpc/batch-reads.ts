@@ -1,7 +1,8 @@
 // Reads of batches: one with a page of its clips, and the list of all.
 
-import { FarmError } from "../../common/errors.js";
+import { asFarmError, FarmError } from "../../common/errors.js";
 import type {
+  Batch as BatchMessage,
   GetBatchRequest,
   GetBatchResponse,
   ListBatchesRequest,
@@ -39,7 +40,7 @@ export async function getBatch(
   const first = pageStart(request.clipPageToken);
   const size = pageSize(request.clipPageSize, clipPageMax, clipPageMax);
   const key = await farm.query((now) => batchOf(now, request.batchId).promptsKey);
-  const texts = await prompts.load(key);
+  const { texts, warnings } = await legible(prompts, key);
   return farm.query((now) => {
     const batch = batchOf(now, request.batchId);
     const end = Math.min(batch.clipsTotal, first + size);
@@ -50,12 +51,32 @@ export async function getBatch(
       characters += texts[next]?.length ?? 0;
     }
     return {
-      batch: outlook.batch(now, batch),
+      batch: withWarnings(outlook.batch(now, batch), warnings),
       clips,
       nextClipPageToken: next < batch.clipsTotal ? String(next) : "",
       sequence: BigInt(now.state.sequence),
     };
   });
+}
+
+/** Prompts that may be missing, and what to tell of that. */
+export interface Legible {
+  readonly texts: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** A batch is told of whole but for its prompts when the store does not give them. */
+export async function legible(prompts: PromptStore, key: string): Promise<Legible> {
+  try {
+    return { texts: await prompts.load(key), warnings: [] };
+  } catch (error) {
+    const { message } = asFarmError(error);
+    return { texts: [], warnings: [`the prompts cannot be read now: ${message}`] };
+  }
+}
+
+export function withWarnings(batch: BatchMessage, warnings: readonly string[]): BatchMessage {
+  return { ...batch, warnings: [...batch.warnings, ...warnings] };
 }
 
 /** Newest first; the token is the last id of the page before, so that new batches shift nothing. */

@@ -9,7 +9,13 @@ import type { WatchBatchRequest, WatchBatchResponse } from "../../proto/gen/toca
 import type { ClipRanges, FarmEvent } from "../core/events.js";
 import type { Farm } from "../core/farm.js";
 import type { FarmPort, PromptStore, Turn } from "../ports.js";
-import { batchOf, promptCharactersMax } from "./batch-reads.js";
+import {
+  batchOf,
+  type Legible,
+  legible,
+  promptCharactersMax,
+  withWarnings,
+} from "./batch-reads.js";
 import { toClipMessage } from "./convert.js";
 import type { Outlook } from "./outlook.js";
 
@@ -39,7 +45,7 @@ export async function watchBatch(options: WatchOptions): Promise<void> {
   const unsubscribe = farm.onTurn((turn) => changes.add(turn));
   try {
     const promptsKey = await farm.query((now) => begin(now, request, changes));
-    const prompts = await options.prompts.load(promptsKey);
+    const prompts = await legible(options.prompts, promptsKey);
     for (;;) {
       const ended = await sendChanges(options, changes, prompts);
       if (ended) return;
@@ -154,18 +160,18 @@ function begin(now: Farm, request: WatchBatchRequest, changes: Changes): string 
 async function sendChanges(
   { farm, outlook, request, send }: WatchOptions,
   changes: Changes,
-  prompts: readonly string[],
+  { texts, warnings }: Legible,
 ): Promise<boolean> {
   for (;;) {
     const { message, done } = await farm.query((now) => {
       const { state, live } = now;
       const batch = batchOf(now, request.batchId);
-      const taken = take(changes.clips, prompts);
-      const clips = taken.map((index) => toClipMessage(batch, index, live, prompts));
+      const taken = take(changes.clips, texts);
+      const clips = taken.map((index) => toClipMessage(batch, index, live, texts));
       changes.whole = false;
       const message = {
         sequence: BigInt(state.sequence),
-        batch: outlook.batch(now, batch),
+        batch: withWarnings(outlook.batch(now, batch), warnings),
         clips,
       };
       return { message, done: changes.clips.size === 0 };
