@@ -66,7 +66,10 @@ export function addSpecOptions(command: Command): Command {
       number("--guidance", 0, guidanceMax),
     ),
     new Option("--seed <n>", "clip i draws from seed + i [42]").argParser(seedOption),
-    new Option("--policy <name>", "caching policy: none, steps, fora, toca [none]"),
+    new Option(
+      "--policy <name>",
+      "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
+    ),
     new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
       policyOption("--policy-option"),
     ),

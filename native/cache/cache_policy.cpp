@@ -1,8 +1,6 @@
 // The table of policies.
 #include "cache/cache_policy.h"
 
-#include <array>
-
 #include "cache/policies.h"
 #include "core/check.h"
 #include "core/quote.h"
@@ -17,11 +15,12 @@ struct Entry {
   std::unique_ptr<CachePolicy> (*make)(PolicyOptions&, const PolicyContext&);
 };
 
-constexpr std::array kPolicies{
-    Entry{"none", make_none_policy},
-    Entry{"steps", make_steps_policy},
-    Entry{"fora", make_fora_policy},
-    Entry{"toca", make_toca_policy},
+constexpr Entry kPolicies[] = {
+    {"none", make_none_policy},    // everything computed
+    {"steps", make_steps_policy},  // fewer steps
+    {"fora", make_fora_policy},    // arXiv 2407.01425
+    {"toca", make_toca_policy},    // arXiv 2410.05317
+    {"pab", make_pab_policy},      // arXiv 2408.12588
 };
 
 }  // namespace

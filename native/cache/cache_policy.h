@@ -24,6 +24,9 @@ struct PolicyContext {
   int64_t tokens = 0;  // N per batch row
   bool temporal_blocks = true;
   PublishedSettings published = PublishedSettings::kOpenSora;
+  // r of the sampler's time transform, t = 1000 r u / (1 + (r - 1) u), u = 1 - step / steps; 1:
+  // times fall evenly.
+  double time_shift = 1.0;
 };
 
 struct ModuleSite {
@@ -69,13 +72,16 @@ class CachePolicy {
   // fidelity=upstream: reproduce the published code's defects (conditioned frames, see
   // caching-policies.md).
   virtual bool upstream_fidelity() const { return false; }
+  // What a user should know before the render: an option that applies at no step of it, and the
+  // like. Whole sentences that name the policy.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 // Throws Error(kInvalidArgument) for an unknown policy (naming the known ones) or option (naming
 // the known ones and ranges).
 std::unique_ptr<CachePolicy> make_policy(const PolicySpec& spec, const PolicyContext& context);
 
-// Names that make_policy knows, in the order of documentation: none, steps, fora, toca.
+// Names that make_policy knows, in the order of documentation.
 const std::vector<std::string>& policy_names();
 
 }  // namespace engine

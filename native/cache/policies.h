@@ -19,6 +19,13 @@ inline int published_index(const PolicyContext& context, int step) {
   return counts_down(context) ? context.steps - 1 - step : step;
 }
 
+// The time of a step, 0 .. 1000, without the rounding of the sampler's own float32.
+inline double timestep_of(const PolicyContext& context, int step) {
+  const double linear = 1.0 - static_cast<double>(step) / context.steps;
+  const double shift = context.time_shift;
+  return 1000.0 * shift * linear / (1.0 + (shift - 1.0) * linear);
+}
+
 // Everything computed at every step.
 std::unique_ptr<CachePolicy> make_none_policy(PolicyOptions& options, const PolicyContext& context);
 // Everything computed, at fewer steps.
@@ -26,6 +33,8 @@ std::unique_ptr<CachePolicy> make_steps_policy(PolicyOptions& options,
                                                const PolicyContext& context);
 // FORA (arXiv 2407.01425): whole modules reused between full steps.
 std::unique_ptr<CachePolicy> make_fora_policy(PolicyOptions& options, const PolicyContext& context);
+// Pyramid Attention Broadcast (arXiv 2408.12588): attention reused inside a window of times.
+std::unique_ptr<CachePolicy> make_pab_policy(PolicyOptions& options, const PolicyContext& context);
 // ToCa (arXiv 2410.05317): between full steps the highest-ranked tokens are computed anew.
 std::unique_ptr<CachePolicy> make_toca_policy(PolicyOptions& options, const PolicyContext& context);
 // The same for models that were published with an interval that changes during a run.

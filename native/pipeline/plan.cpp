@@ -28,6 +28,14 @@ STDiT3Shape model_shape(const RenderRequest& request, const LatentSize& size) {
           .text_tokens_nominal = request.text_tokens_nominal};
 }
 
+TimestepSettings times_of(const RenderRequest& request, const LatentSize& size) {
+  return {.steps = request.steps,
+          .pixel_height = static_cast<double>(request.height),
+          .pixel_width = static_cast<double>(request.width),
+          .frames = request.frames,
+          .latent_frames = size.frames};
+}
+
 PlannedModule planned_module(const STDiT3Config& config, const TokenGrid& grid,
                              const RenderRequest& request, const CachePolicy& policy,
                              const ModuleSite& site) {
@@ -78,8 +86,9 @@ uint64_t latent_bytes(const STDiT3Config& config, const LatentSize& size) {
          static_cast<uint64_t>(config.in_channels * size.frames * size.height * size.width);
 }
 
-std::vector<std::string> warnings_of(const RenderRequest& request, const Plan& plan) {
-  std::vector<std::string> warnings;
+std::vector<std::string> warnings_of(const RenderRequest& request, const CachePolicy& policy,
+                                     const Plan& plan) {
+  std::vector<std::string> warnings = policy.warnings();
   const std::string frames = std::to_string(request.frames) + " frames";
   if (request.frames > 1 && request.frames < kGroupFrames) {
     warnings.push_back(frames +
@@ -139,7 +148,8 @@ PolicyContext policy_context(const STDiT3Config& config, const RenderRequest& re
   return {.steps = request.steps,
           .depth = config.depth,
           .tokens = token_grid(config, size.frames, size.height, size.width).tokens(),
-          .temporal_blocks = true};
+          .temporal_blocks = true,
+          .time_shift = static_cast<double>(timestep_shift(times_of(request, size)))};
 }
 
 std::vector<int> refresh_points(const Plan& plan) {
@@ -168,13 +178,10 @@ Plan make_plan(const STDiT3Config& config, const RenderRequest& request, DType d
   plan.output_width = kPixelsPerLatent * size.width;
   plan.flops_none = planned_step(config, grid, request, *none, 0).flops * request.steps;
 
-  const std::vector<float> times =
-      rectified_flow_timesteps({.steps = policy->sampler_steps(request.steps),
-                                .pixel_height = static_cast<double>(request.height),
-                                .pixel_width = static_cast<double>(request.width),
-                                .frames = request.frames,
-                                .latent_frames = size.frames,
-                                .upstream_fidelity = policy->upstream_fidelity()});
+  TimestepSettings visited = times_of(request, size);
+  visited.steps = policy->sampler_steps(request.steps);
+  visited.upstream_fidelity = policy->upstream_fidelity();
+  const std::vector<float> times = rectified_flow_timesteps(visited);
   for (size_t i = 0; i < times.size(); ++i) {
     plan.steps.push_back(planned_step(config, grid, request, *policy, static_cast<int>(i)));
     plan.steps.back().timestep = times[i];
@@ -187,7 +194,7 @@ Plan make_plan(const STDiT3Config& config, const RenderRequest& request, DType d
                            latent_bytes(config, size);
   plan.peak_bytes = bytes.weights + stdit3_weights_bytes(config, dtype) +
                     std::max(denoise, bytes.largest_other_stage);
-  plan.warnings = warnings_of(request, plan);
+  plan.warnings = warnings_of(request, *policy, plan);
   plan.digest = digest_of(config, request, *policy, plan);
   return plan;
 }

@@ -109,8 +109,23 @@ TEST(Plan, WarnsOfAPolicyThatIsNeverRefreshedAgain) {
   EXPECT_TRUE(plan_of(request).warnings.empty());
 }
 
+TEST(Plan, GivesPoliciesTheTimesOfTheSampler) {
+  const Plan plan = plan_of(published({"pab", {}}));
+  const auto attention = [&](size_t step) { return plan.steps[step].modules.at(0); };
+  ASSERT_EQ(attention(0).module, Module::kSelfAttention);
+  // 450 < t < 930 at steps 9 to 25.
+  EXPECT_EQ(attention(7).decision, Decision::kRefresh);
+  EXPECT_EQ(attention(9).decision, Decision::kReuse);
+  EXPECT_EQ(attention(25).decision, Decision::kReuse);
+  EXPECT_EQ(attention(27).decision, Decision::kRefresh);
+  EXPECT_EQ(refresh_points(plan), (std::vector<int>{0}));
+  RenderRequest request = published({"pab", {}});
+  request.steps = 2;
+  EXPECT_NE(plan_of(request).warnings.at(0).find("policy pab: mlp_skip"), std::string::npos);
+}
+
 TEST(Plan, RefusesAnUnknownPolicy) {
-  EXPECT_THROW(plan_of(published({"pab", {}})), Error);
+  EXPECT_THROW(plan_of(published({"tocca", {}})), Error);
 }
 
 }  // namespace

@@ -19,19 +19,19 @@ float transform_frames(const TimestepSettings& settings) {
   return static_cast<float>(frames);
 }
 
-float transform_ratio(const TimestepSettings& settings) {
+}  // namespace
+
+float timestep_shift(const TimestepSettings& settings) {
   const float pixels =
       static_cast<float>(settings.pixel_height) * static_cast<float>(settings.pixel_width);
   const float space = std::sqrt(pixels / (512.0f * 512.0f));
   return space * std::sqrt(transform_frames(settings));
 }
 
-}  // namespace
-
 std::vector<float> rectified_flow_timesteps(const TimestepSettings& settings) {
   check(settings.steps > 0, "a sampler needs at least one step");
   std::vector<float> times(static_cast<size_t>(settings.steps));
-  const float ratio = transform_ratio(settings);
+  const float ratio = timestep_shift(settings);
   for (int i = 0; i < settings.steps; ++i) {
     const double linear = (1.0 - static_cast<double>(i) / settings.steps) * kTimeRange;
     float time = static_cast<float>(linear);

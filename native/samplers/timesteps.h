@@ -21,6 +21,9 @@ struct TimestepSettings {
   bool upstream_fidelity = false;
 };
 
+// r of the transform below.
+float timestep_shift(const TimestepSettings& settings);
+
 // t_i = 1000 (1 - i/n), then u' = r u / (1 + (r - 1) u) with u = t / 1000,
 // r = sqrt(h w / 512²) sqrt(F), F = 1 for an image, else floor(frames / 17) · 5. In float32 and in
 // this order, as the published code has it (open-sora-formats.md, 9).
