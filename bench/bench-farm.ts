@@ -25,6 +25,7 @@ const spec: RenderSpec = {
   device: "",
   initialLatentKey: "",
   saveLatent: false,
+  saveFrames: false,
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

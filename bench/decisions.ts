@@ -74,7 +74,14 @@ function submit(bench: Bench, number: number): void {
       spec: {
         ...{ model: "demo", frames: 51, height: 240, width: 426, fps: 24, saveFps: 24, steps },
         ...{ guidance: 7, seed: "42", policy: { name: "toca", options: {} }, scores: null },
-        ...{ dtype: "", device: "", initialLatentKey: "", saveLatent: false, trace: "none" },
+        ...{
+          dtype: "",
+          device: "",
+          initialLatentKey: "",
+          saveLatent: false,
+          saveFrames: false,
+          trace: "none",
+        },
       },
       weightsDigest: "w",
       clips: clipsPerBatch,

@@ -15,9 +15,13 @@ export interface ClipFileOptions {
   /** Gets `<sample name>_<index, 4 digits>` with the media and its manifest. */
   readonly folder: string;
   readonly sampleName: string;
-  /** For the final latent and the trace: of a batch, each clip's number goes before the ending. */
+  /**
+   * For the final latent, the trace and the lossless frames: of a batch, each clip's number goes
+   * before the ending.
+   */
   readonly latentFile?: string;
   readonly traceFile?: string;
+  readonly framesFile?: string;
 }
 
 /** Downloads a clip's files; resolves to the path of its video or image. */
@@ -35,6 +39,7 @@ export async function fetchClip(
     ["manifest.json", `${base}.json`],
     ["latent.safetensors", numbered(options.latentFile, clip.index, options.clipsTotal)],
     ["trace.jsonl", numbered(options.traceFile, clip.index, options.clipsTotal)],
+    ["frames.mkv", numbered(options.framesFile, clip.index, options.clipsTotal)],
   ];
   for (const [name, file] of wanted) {
     const artifact = clip.artifacts.find(({ key }) => path.posix.basename(key) === name);

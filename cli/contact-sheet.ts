@@ -1,8 +1,7 @@
 // One picture of a whole batch: the middle frame of every clip in a grid, so that a person sees at
 // a glance what came out.
-import { spawn } from "node:child_process";
 import { rename, rm } from "node:fs/promises";
-import { FarmError } from "../common/errors.js";
+import { runFfmpeg } from "./ffmpeg.js";
 
 export interface SheetClip {
   readonly file: string;
@@ -39,42 +38,22 @@ export async function writeContactSheet(options: SheetOptions): Promise<void> {
   const input = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", `${width}x${height}`, "-i", "-"];
   const output = ["-vf", grid, "-frames:v", "1", "-f", "image2", "-c:v", "png", "-y", part];
   try {
-    await ffmpeg([...input, ...output], Buffer.concat(cells));
+    await runFfmpeg(["-v", "error", ...input, ...output], {
+      purpose,
+      input: Buffer.concat(cells),
+    });
     await rename(part, options.output);
   } finally {
     await rm(part, { force: true });
   }
 }
 
-function middleFrame(clip: SheetClip, width: number, height: number): Promise<Buffer> {
+const purpose = "the contact sheet was not made";
+
+async function middleFrame(clip: SheetClip, width: number, height: number): Promise<Buffer> {
   const middle = Math.floor(clip.frames / 2);
   const filter = `select=eq(n\\,${middle}),scale=${width}:${height}`;
   const output = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
-  return ffmpeg(["-i", clip.file, "-vf", filter, ...output]);
-}
-
-const errorCharactersMax = 300;
-
-/** Runs FFmpeg; resolves to what it wrote to stdout. */
-function ffmpeg(args: readonly string[], input?: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("ffmpeg", ["-v", "error", ...args]);
-    const output: Buffer[] = [];
-    let errors = "";
-    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => {
-      if (errors.length < errorCharactersMax) errors += chunk.toString();
-    });
-    child.stdin.on("error", () => {}); // it ended early: its status and words say why
-    child.stdin.end(input);
-    child.once("error", (error) => reject(failed(`ffmpeg cannot be run: ${error.message}`)));
-    child.once("close", (status) => {
-      if (status === 0) resolve(Buffer.concat(output));
-      else reject(failed(`ffmpeg ended with status ${status}: ${errors.trim().split("\n")[0]}`));
-    });
-  });
-}
-
-function failed(message: string): FarmError {
-  return new FarmError("ENCODER_FAILED", `the contact sheet was not made: ${message}`);
+  const args = ["-v", "error", "-i", clip.file, "-vf", filter, ...output];
+  return (await runFfmpeg(args, { purpose })).stdout;
 }

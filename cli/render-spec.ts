@@ -126,6 +126,7 @@ export function renderSpec(
     device: "",
     initialLatentKey: "",
     saveLatent: false,
+    saveFrames: false,
     trace: "TRACE_DETAIL_UNSPECIFIED",
   };
 }

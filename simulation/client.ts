@@ -226,6 +226,7 @@ function renderSpecOf({ model, device, steps }: BatchSpec): RenderSpec {
     device,
     initialLatentKey: "",
     saveLatent: false,
+    saveFrames: false,
     trace: "none",
   };
 }

@@ -122,6 +122,7 @@ function jobOf({ name, path, configs }: ModelRef, folder: string): RenderJob {
     firstStep: 0,
     checkpointPeriodSeconds: Number.MAX_SAFE_INTEGER,
     saveLatent: false,
+    saveFrames: false,
     trace: "none",
     folder,
   };

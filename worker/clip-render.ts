@@ -25,8 +25,15 @@ const stepsMessageGapMs = 250;
 const profileName = "profile.json";
 const traceName = "trace.jsonl";
 const latentName = "latent.safetensors";
+const framesName = "frames.mkv";
 
 const nextStage = { text_encode: "denoise", denoise: "decode", decode: "encode" } as const;
+
+/** One file of the clip in the making; its name is that of the finished file. */
+interface NamedEncoder {
+  readonly name: string;
+  readonly encoder: Encoder;
+}
 
 export interface ClipRenderOptions {
   readonly engine: Engine;
@@ -47,7 +54,7 @@ export class ClipRender {
   readonly #sums = new StepSums();
   readonly #media: string;
   #trace: TraceFile | undefined;
-  #encoder: Encoder | undefined;
+  #encoders: readonly NamedEncoder[] | undefined;
   #written: Promise<void> = Promise.resolve();
   #failure: FarmError | undefined;
   #saidStepsAtMs = Number.NEGATIVE_INFINITY;
@@ -72,11 +79,11 @@ export class ClipRender {
       throw this.#failure ?? this.#blamed(asFarmError(thrown));
     } finally {
       this.#trace?.close();
-      await this.#encoder?.kill();
+      await this.#killEncoders();
     }
   }
 
-  /** Stops the engine within a block, and the encoder at once. */
+  /** Stops the engine within a block, and the encoders at once. */
   cancel(): void {
     this.#fail(new FarmError("CANCELLED", "the render was cancelled"));
   }
@@ -176,15 +183,8 @@ export class ClipRender {
 
   #onFrames({ rgb, height, width }: Extract<EngineEvent, { type: "frames" }>): void {
     if (this.#failure !== undefined) return;
-    const { plan, saveFps } = this.#job;
-    this.#encoder ??= new Encoder({
-      path: this.#partPath(),
-      frames: plan.frames,
-      height,
-      width,
-      fps: saveFps,
-    });
-    const taken = this.#encoder.write(rgb).then(
+    this.#encoders ??= this.#newEncoders(height, width);
+    const taken = Promise.all(this.#encoders.map(({ encoder }) => encoder.write(rgb))).then(
       () => this.#engine.releaseFrames(),
       (thrown) => this.#fail(asFarmError(thrown)),
     );
@@ -192,14 +192,32 @@ export class ClipRender {
     this.#written = before.then(() => taken);
   }
 
+  #newEncoders(height: number, width: number): readonly NamedEncoder[] {
+    const { plan, saveFps } = this.#job;
+    return this.#encodedNames().map((name) => {
+      const path = this.#partPath(name);
+      const lossless = name === framesName;
+      const size = { frames: plan.frames, height, width, fps: saveFps };
+      return { name, encoder: new Encoder({ path, ...size, lossless }) };
+    });
+  }
+
+  /** What the encoders write: the media, and a video's frames when they are wanted. */
+  #encodedNames(): readonly string[] {
+    const { plan, saveFrames } = this.#job;
+    return saveFrames && plan.frames > 1 ? [this.#media, framesName] : [this.#media];
+  }
+
   async #finishMedia(): Promise<void> {
     const beganMs = monotonicClock.now();
     await this.#written;
     this.#throwIfFailed();
-    if (this.#encoder === undefined) throw new FarmError("INTERNAL", "the engine gave no frames");
-    await this.#encoder.finish();
+    if (this.#encoders === undefined) throw new FarmError("INTERNAL", "the engine gave no frames");
+    await Promise.all(this.#encoders.map(({ encoder }) => encoder.finish()));
     this.#throwIfFailed();
-    await rename(this.#partPath(), join(this.#job.folder, this.#media));
+    for (const name of this.#encodedNames()) {
+      await rename(this.#partPath(name), join(this.#job.folder, name));
+    }
     const seconds = (monotonicClock.now() - beganMs) / 1000;
     this.#emit({ type: "stage_ended", stage: "encode" satisfies EngineStage, seconds });
   }
@@ -216,6 +234,7 @@ export class ClipRender {
       profileName,
       ...(saveLatent ? [latentName] : []),
       ...(trace === "none" ? [] : [traceName]),
+      ...this.#encodedNames().slice(1),
     ];
   }
 
@@ -223,7 +242,11 @@ export class ClipRender {
   #fail(error: FarmError): void {
     this.#failure ??= error;
     this.#engine.cancel();
-    void this.#encoder?.kill();
+    void this.#killEncoders();
+  }
+
+  async #killEncoders(): Promise<void> {
+    await Promise.all((this.#encoders ?? []).map(({ encoder }) => encoder.kill()));
   }
 
   /**
@@ -242,7 +265,7 @@ export class ClipRender {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #partPath(): string {
-    return join(this.#job.folder, `${this.#media}.part`);
+  #partPath(name: string): string {
+    return join(this.#job.folder, `${name}.part`);
   }
 }

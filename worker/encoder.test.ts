@@ -66,6 +66,21 @@ test("a video shows the colours that went in", async (t) => {
   }
 });
 
+test("a lossless video keeps every bit, and the same frames give the same bytes", async (t) => {
+  const folder = await newFolder(t);
+  const noise = new Uint8Array(3 * frameBytes).map((_, at) => (at * 7919 + (at >> 3) * 31) % 256);
+  const contents: Buffer[] = [];
+  for (const name of ["a.mkv", "b.mkv"]) {
+    const path = join(folder, name);
+    const encoder = new Encoder({ path, frames: 3, ...size, fps: 8, lossless: true });
+    await encoder.write(noise);
+    await encoder.finish();
+    assert.ok(pixels(path).equals(noise));
+    contents.push(await readFile(path));
+  }
+  assert.ok(contents[0]?.equals(contents[1] ?? Buffer.alloc(0)));
+});
+
 test("an image keeps every bit", async (t) => {
   const path = join(await newFolder(t), "image 100%d.png.part");
   const encoder = new Encoder({ path, frames: 1, ...size, fps: 24 });

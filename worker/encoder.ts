@@ -1,6 +1,7 @@
-// Frames into a file by an FFmpeg child: one PNG for an image, else H.264 in MP4. Its arguments are
-// chosen so that the same frames give the same bytes: one thread (x264's output depends on the
-// count), bitexact flags, no metadata. The child dies with this process.
+// Frames into a file by an FFmpeg child: one PNG for an image, else H.264 in MP4, or FFV1 in
+// Matroska where no bit may be lost. Its arguments are chosen so that the same frames give the same
+// bytes: one thread (x264's output depends on the count), bitexact flags, no metadata. The child
+// dies with this process.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -16,6 +17,8 @@ export interface EncoderOptions {
   readonly width: number;
   /** Of the file. */
   readonly fps: number;
+  /** FFV1 instead of H.264; a PNG has no loss anyway. */
+  readonly lossless?: boolean;
 }
 
 // Visually close to lossless; what upstream's users are used to.
@@ -35,8 +38,12 @@ export function encoderArguments(options: EncoderOptions): readonly string[] {
     ...["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"],
     ...["-threads", "1", "-filter_threads", "1"],
   ];
-  const output = options.frames === 1 ? imageArguments : videoArguments;
-  return [...input, ...exact, ...output, `file:${options.path}`];
+  return [...input, ...exact, ...outputArguments(options), `file:${options.path}`];
+}
+
+function outputArguments({ frames, lossless }: EncoderOptions): readonly string[] {
+  if (frames === 1) return imageArguments;
+  return lossless ? losslessArguments : videoArguments;
 }
 
 const imageArguments = ["-frames:v", "1", "-c:v", "png", "-f", "image2", "-update", "1"];
@@ -48,6 +55,11 @@ const videoArguments = [
   ...["-color_range", "tv", "-pix_fmt", "yuv420p"],
   ...["-c:v", "libx264", "-preset", "medium", "-crf", constantRateFactor],
   ...["-movflags", "+faststart", "-f", "mp4"],
+];
+
+// Every frame by itself, its pixels as they came: FFV1 has 8 bits of red, green and blue as bgr0.
+const losslessArguments = [
+  ...["-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", "bgr0", "-f", "matroska"],
 ];
 
 /** One file in the making. `finish` or `kill` ends it. */

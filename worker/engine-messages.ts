@@ -42,6 +42,8 @@ export interface RenderJob {
   /** At least so long between two checkpoints; 0 = at each refresh point. */
   readonly checkpointPeriodSeconds: number;
   readonly saveLatent: boolean;
+  /** Keep a video's frames without loss too. */
+  readonly saveFrames: boolean;
   readonly trace: TraceLevel;
   /** The attempt's own folder; it exists and is empty. */
   readonly folder: string;
@@ -89,7 +91,7 @@ export interface StepsMessage {
 export interface RenderOutput {
   /** "video.mp4" or "image.png". */
   readonly media: string;
-  /** Beside the media, in the order in which they are reported: profile, latent, trace. */
+  /** Beside the media, in the order in which they are reported: profile, latent, trace, frames. */
   readonly others: readonly string[];
   readonly frames: number;
   readonly height: number;

@@ -47,6 +47,7 @@ export function jobOf(lease: Lease, inputs: JobInputs): RenderJob {
     firstStep: lease.resume?.step ?? 0,
     checkpointPeriodSeconds: inputs.checkpointPeriodSeconds,
     saveLatent: spec.saveLatent,
+    saveFrames: spec.saveFrames,
     trace: traceLevel(spec.trace),
     folder: inputs.folder,
   };

@@ -33,6 +33,7 @@ interface RenderOptions extends SpecOptions {
   readonly saveLatent?: string;
   readonly trace?: string;
   readonly traceIndices?: true;
+  readonly saveFrames?: string;
   readonly data?: string;
   readonly json?: true;
   readonly verbose?: true;
@@ -60,6 +61,7 @@ export function addRender(program: Command): void {
     .option("--save-latent <file>", "keep the final latent (safetensors)")
     .option("--trace <file>", "JSON lines of what every module did in every step")
     .option("--trace-indices", "with the indices of the computed tokens")
+    .option("--save-frames <file>", "keep a video's frames without loss (FFV1 in Matroska)")
     .option("--data <dir>", "keep log and artifacts here [a temporary folder]")
     .option("--json", "print the outcome as JSON")
     .option("--verbose", "show the log of all processes")
@@ -97,9 +99,9 @@ async function render(options: RenderOptions, signal: AbortSignal): Promise<void
  * undoing.
  */
 async function prepareOutputs(options: RenderOptions): Promise<() => Promise<void>> {
-  const { output, saveLatent, trace, initialLatent } = options;
+  const { output, saveLatent, trace, saveFrames, initialLatent } = options;
   if (initialLatent !== undefined) await checkReadable(initialLatent);
-  const files = [saveLatent, trace].filter((file) => file !== undefined);
+  const files = [saveLatent, trace, saveFrames].filter((file) => file !== undefined);
   const prepared: Awaited<ReturnType<typeof prepareFolder>>[] = [];
   const undo = async (): Promise<void> => {
     for (const folder of prepared.splice(0).reverse()) await folder.undo();
@@ -125,10 +127,17 @@ async function readJob(options: RenderOptions, signal: AbortSignal): Promise<Job
 }
 
 function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec {
+  if (options.saveFrames !== undefined && spec.frames === 1) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      "--save-frames is for videos: an image is a PNG, which has every bit already",
+    );
+  }
   const detail = options.traceIndices ? "TRACE_DETAIL_INDICES" : "TRACE_DETAIL_MODULES";
   return {
     ...spec,
     saveLatent: options.saveLatent !== undefined,
+    saveFrames: options.saveFrames !== undefined,
     trace: options.trace === undefined ? "TRACE_DETAIL_UNSPECIFIED" : detail,
   };
 }
@@ -213,6 +222,7 @@ async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {
       sampleName: options.sampleName,
       ...(options.saveLatent === undefined ? {} : { latentFile: options.saveLatent }),
       ...(options.trace === undefined ? {} : { traceFile: options.trace }),
+      ...(options.saveFrames === undefined ? {} : { framesFile: options.saveFrames }),
     };
     const outcome = await followBatch({
       client,

@@ -45,6 +45,7 @@ export interface RenderSpec {
   readonly initialLatentKey: string;
   readonly saveLatent: boolean;
   readonly trace: "none" | "modules" | "indices";
+  readonly saveFrames: boolean;
 }
 
 /** What the plan says of one clip of the batch. */

@@ -108,6 +108,7 @@ test("a log of version 1 is raised to the present form", () => {
     assert.deepEqual(Object.keys(event).sort(), Object.keys(example).sort(), event.type);
     if (event.type === "BatchAccepted") {
       assert.deepEqual(Object.keys(event.plan).sort(), Object.keys(plan).sort());
+      assert.deepEqual(Object.keys(event.spec).sort(), Object.keys(testSpec).sort());
       assert.equal(event.segments, 1);
       assert.equal(event.preview, null);
     }

@@ -10,6 +10,7 @@ import type {
   FarmEvent,
   LeaseGranted,
   PlanFigures,
+  RenderSpec,
 } from "../core/events.js";
 import { defaultPriority } from "../core/state.js";
 
@@ -37,25 +38,30 @@ type Form = Readonly<Record<string, unknown>>;
 const upcasts: readonly ((event: Form) => Form)[] = [fromVersion1];
 
 /**
- * Version 1 knew clips of one segment without previews, deadlines or charges, and attempts that
- * began at step 0 always; its plans did not tell their refresh points.
+ * Version 1 knew clips of one segment without previews, deadlines, charges or lossless frames, and
+ * attempts that began at step 0 always; its plans did not tell their refresh points.
  */
 function fromVersion1(event: Form): Form {
   if (event["type"] === "BatchAccepted") {
     const plan = { ...(event["plan"] as Form), ...newInPlans };
-    return { ...event, ...newInBatches, plan };
+    const spec = { ...(event["spec"] as Form), ...newInSpecs };
+    return { ...event, ...newInBatches, plan, spec };
   }
   return event["type"] === "LeaseGranted" ? { ...event, ...newInLeases } : event;
 }
 
 // Typed as all fields but those of version 1, so that a further field cannot be forgotten here.
 type PlanOf1 = "flops" | "flopsNone" | "cacheBytes" | "peakBytes" | "digest" | "warnings";
+type SpecOf1 =
+  | ("model" | "frames" | "height" | "width" | "fps" | "saveFps" | "steps" | "guidance" | "seed")
+  | ("policy" | "scores" | "dtype" | "device" | "initialLatentKey" | "saveLatent" | "trace");
 type BatchOf1 =
   | ("type" | "at" | "batch" | "name" | "tenant" | "priority" | "spec" | "weightsDigest")
   | ("clips" | "promptsKey" | "promptsSha256" | "plan" | "idempotencyKey" | "bodySha256");
 type LeaseOf1 = keyof AttemptRef | "type" | "at" | "worker" | "device" | "kind";
 
 const newInPlans: Omit<PlanFigures, PlanOf1> = { refreshPoints: [] };
+const newInSpecs: Omit<RenderSpec, SpecOf1> = { saveFrames: false };
 const newInBatches: Omit<BatchAccepted, BatchOf1> = {
   segments: 1,
   preview: null,

@@ -34,6 +34,7 @@ const wrongCommandLines: readonly (readonly [args: string, words: RegExp])[] = [
   [`render --model ${model} --prompt x --image-size 7x7`, /sides are 8 to 8192/],
   [`render --model ${model} --prompt x --resolution 9p`, /known are 144p/],
   [`render --model ${model} --prompt x --trace-indices`, /needs --trace FILE/],
+  [`render --model ${model} --prompt x --frames 1 --save-frames f.mkv`, /is for videos/],
   [`render --model ${model} --prompt x --policy tooca`, /tooca.*known/],
   [`render --model ${model} --prompt x --policy-option interval`, /NAME=VALUE/],
   [`render --model ${model} --prompt x --dtype fp8`, /fp8.*fp32, bf16/],

@@ -51,7 +51,7 @@ test("one worker with all cores gives the same bits as two", async () => {
   assert.equal(files["1"], `${output}/sample_0001.mp4`);
 });
 
-test("a render begins from a given latent and traces every module", async () => {
+test("a render begins from a given latent, traces every module and keeps its frames", async () => {
   const latent = sandbox.path("final.safetensors");
   const trace = sandbox.path("trace.jsonl");
   const folder = ["--output", sandbox.path("latent"), "--threads", "1"];
@@ -59,13 +59,16 @@ test("a render begins from a given latent and traces every module", async () => 
   const first = await sandbox.run("render", ...quick, ...one, "--save-latent", latent);
   assert.equal(first.status, 0, first.stderr);
   assert.ok(existsSync(latent));
-  const again = ["--initial-latent", latent, "--trace", trace, "--trace-indices"];
+  const frames = sandbox.path("frames.mkv");
+  const kept = ["--save-frames", frames];
+  const again = ["--initial-latent", latent, "--trace", trace, "--trace-indices", ...kept];
   const second = await sandbox.run("render", ...quick, ...one, ...again);
   assert.equal(second.status, 0, second.stderr);
   const lines = readFileSync(trace, "utf8").trimEnd().split("\n");
   const calls = lines.map((line) => JSON.parse(line));
   // 3 steps, 6 layers, spatial and temporal, self-attention, cross-attention and MLP.
   assert.equal(calls.filter(({ module }) => module === "mlp").length, 3 * 6 * 2);
+  assert.ok(readFileSync(frames).includes("matroska"));
 });
 
 test("an interrupt cancels the render and leaves no process and no half file", async () => {

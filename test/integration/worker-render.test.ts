@@ -31,7 +31,10 @@ test("a lease becomes a video, a manifest and a profile in the store", async (t)
   assert.match(hello.models[0]?.transformerConfig ?? "", /STDiT3/);
   await coordinator.idle();
 
-  const lease = testLease({}, { saveLatent: true, trace: "TRACE_DETAIL_INDICES" });
+  const lease = testLease(
+    {},
+    { saveLatent: true, saveFrames: true, trace: "TRACE_DETAIL_INDICES" },
+  );
   coordinator.lease(lease);
   const done = await coordinator.completed(lease.attempt);
   const names = done.artifacts.map(({ key }) => key.slice(lease.artifactPrefix.length));
@@ -41,6 +44,7 @@ test("a lease becomes a video, a manifest and a profile in the store", async (t)
     "profile.json",
     "latent.safetensors",
     "trace.jsonl",
+    "frames.mkv",
   ]);
   for (const { key, sha256, sizeBytes } of done.artifacts) {
     const content = readFileSync(join(worker.artifactsFolder, key));
@@ -57,6 +61,8 @@ test("a lease becomes a video, a manifest and a profile in the store", async (t)
     r_frame_rate: "8/1",
     nb_read_frames: "17",
   });
+  const frames = probe(join(worker.artifactsFolder, `${lease.artifactPrefix}frames.mkv`));
+  assert.deepEqual([frames["codec_name"], frames["nb_read_frames"]], ["ffv1", "17"]);
   const read = (name: string) =>
     readFileSync(join(worker.artifactsFolder, lease.artifactPrefix, name));
   const manifest = JSON.parse(read("manifest.json").toString());

@@ -33,6 +33,7 @@ export const testSpec: RenderSpec = {
   device: "",
   initialLatentKey: "",
   saveLatent: false,
+  saveFrames: false,
   trace: "none",
 };
 

@@ -114,6 +114,7 @@ export const testSpecMessage: RenderSpec = {
   device: "",
   initialLatentKey: "",
   saveLatent: false,
+  saveFrames: false,
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

@@ -25,6 +25,7 @@ export const demoSpec: RenderSpec = {
   device: "",
   initialLatentKey: "",
   saveLatent: false,
+  saveFrames: false,
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

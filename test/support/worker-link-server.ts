@@ -206,6 +206,7 @@ const smallSpec: RenderSpec = {
   device: "",
   initialLatentKey: "",
   saveLatent: false,
+  saveFrames: false,
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 
