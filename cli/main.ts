@@ -7,6 +7,7 @@ import { packageVersion } from "../common/version.js";
 import { addBatches } from "./commands/batches.js";
 import { addClips } from "./commands/clips.js";
 import { addDoctor } from "./commands/doctor.js";
+import { addEstimate } from "./commands/estimate.js";
 import { addProcesses } from "./commands/processes.js";
 import { addQueue } from "./commands/queue.js";
 import { addRender } from "./commands/render.js";
@@ -44,7 +45,7 @@ function subcommandTerm(command: Command): string {
 
 /** The commands by what they are about, in the order of the help. */
 const groups: readonly (readonly [heading: string, readonly ((root: Command) => void)[]])[] = [
-  ["Render:", [addRender, addUp, addSubmit, addWatch]],
+  ["Render:", [addRender, addUp, addSubmit, addWatch, addEstimate]],
   ["Batches:", [addBatches, addQueue]],
   ["Clips:", [addClips]],
   ["Farm:", [addWorkers, addProcesses, addSimulate]],

@@ -1,9 +1,9 @@
-// The options that say what a batch looks like, shared by `render` and `submit`: how they are read,
-// and how they, the model's own defaults and Open-Sora's defaults make a RenderSpec.
+// The options that say what a batch looks like, shared by `render`, `submit` and `estimate`: how
+// they are read, and how they, the model's own defaults and Open-Sora's defaults make a RenderSpec.
 import { type Command, Option } from "commander";
 import { FarmError } from "../common/errors.js";
 import type { ModelDefaults } from "../engine/model-folder.js";
-import { requestBounds } from "../engine/plan.js";
+import { type PlanRequest, requestBounds } from "../engine/plan.js";
 import type { RenderSpec } from "../proto/gen/tocafarm/v1/render.js";
 import {
   checkPrompts,
@@ -42,13 +42,35 @@ export interface SpecOptions {
 const { stepsMax, fpsMax, guidanceMax } = requestBounds;
 const positive = Number.MIN_VALUE;
 
+const number = (name: string, min: number, max: number, fractional = true) =>
+  numberOption(name, { min, max, fractional });
+
 /** Adds the shared options to a command. */
 export function addSpecOptions(command: Command): Command {
-  const number = (name: string, min: number, max: number, fractional = true) =>
-    numberOption(name, { min, max, fractional });
+  command
+    .addOption(
+      new Option("--prompt <text>", "what a clip shows; may be repeated").argParser(repeated),
+    )
+    .option("--prompts <file>", "a UTF-8 file with one prompt a line");
+  addPlanOptions(command);
   const options: readonly Option[] = [
-    new Option("--prompt <text>", "what a clip shows; may be repeated").argParser(repeated),
-    new Option("--prompts <file>", "a UTF-8 file with one prompt a line"),
+    new Option("--save-fps <n>", "frames a second of the file [--fps]").argParser(
+      number("--save-fps", positive, fpsMax),
+    ),
+    new Option("--seed <n>", "clip i draws from seed + i [42]").argParser(seedOption),
+    new Option("--aes <n>", "append an aesthetic score, 4 to 7").argParser(number("--aes", 0, 10)),
+    new Option("--flow <n>", "append a motion score, 0 to 100").argParser(
+      number("--flow", 0, 1000),
+    ),
+    new Option("--camera-motion <text>", "append a camera motion, such as pan left"),
+  ];
+  for (const option of options) command.addOption(option);
+  return command;
+}
+
+/** Adds the options that decide a plan. */
+export function addPlanOptions(command: Command): Command {
+  const options: readonly Option[] = [
     new Option("--frames <n>", "frames, 1 for an image, or 2s, 4s, 8s, 16s").argParser(
       framesOption,
     ),
@@ -58,14 +80,10 @@ export function addSpecOptions(command: Command): Command {
     new Option("--fps <n>", "frames a second told to the model").argParser(
       number("--fps", positive, fpsMax),
     ),
-    new Option("--save-fps <n>", "frames a second of the file [--fps]").argParser(
-      number("--save-fps", positive, fpsMax),
-    ),
     new Option("--steps <n>", "denoising steps").argParser(number("--steps", 1, stepsMax, false)),
     new Option("--guidance <n>", "scale of classifier-free guidance").argParser(
       number("--guidance", 0, guidanceMax),
     ),
-    new Option("--seed <n>", "clip i draws from seed + i [42]").argParser(seedOption),
     new Option(
       "--policy <name>",
       "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
@@ -74,11 +92,6 @@ export function addSpecOptions(command: Command): Command {
       policyOption("--policy-option"),
     ),
     new Option("--dtype <type>", "precision of the engine [fp32]").choices(["fp32", "bf16"]),
-    new Option("--aes <n>", "append an aesthetic score, 4 to 7").argParser(number("--aes", 0, 10)),
-    new Option("--flow <n>", "append a motion score, 0 to 100").argParser(
-      number("--flow", 0, 1000),
-    ),
-    new Option("--camera-motion <text>", "append a camera motion, such as pan left"),
   ];
   for (const option of options) command.addOption(option);
   return command;
@@ -129,6 +142,13 @@ export function renderSpec(
     saveFrames: false,
     trace: "TRACE_DETAIL_UNSPECIFIED",
   };
+}
+
+/** All of a spec that decides its plan. */
+export function planRequest(spec: RenderSpec): PlanRequest {
+  const { frames, height, width, fps, steps, guidance, policy } = spec;
+  const { name, options } = policy ?? { name: "none", options: {} };
+  return { frames, height, width, fps, steps, guidance, policy: { name, options } };
 }
 
 function frameSize(options: SpecOptions, defaults: ModelDefaults): FrameSize {

@@ -17,13 +17,17 @@ export interface ModelDefaults {
   readonly guidance?: number;
 }
 
-export interface ModelFolder {
+/** What can be planned with: no weights. */
+export interface ModelTexts {
   /** The folder's base name: what batches call the model. */
   readonly name: string;
-  /** Absolute. */
-  readonly path: string;
   readonly configs: NativeModelConfigs;
   readonly defaults: ModelDefaults;
+}
+
+export interface ModelFolder extends ModelTexts {
+  /** Absolute. */
+  readonly path: string;
 }
 
 // Published configs have under 2 kB; defaults a few lines.
@@ -36,15 +40,7 @@ const subfolders = ["transformer", "vae", "text_encoder", "tokenizer"] as const;
  * INVALID_CHECKPOINT for a text that is damaged, INVALID_ARGUMENT for a name that cannot be used.
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const path = resolve(folder);
-  const name = basename(path);
-  if (!namePattern.test(name)) {
-    throw new FarmError(
-      "INVALID_ARGUMENT",
-      `model folder ${path}: its name must be up to 100 letters, digits, ".", "_", "-": rename it`,
-    );
-  }
-  await checkFolder(path, "give the folder of a model with --model");
+  const { path, name } = await namedFolder(folder);
   for (const subfolder of subfolders) {
     await checkFolder(join(path, subfolder), `a model folder has ${subfolders.join(", ")}`);
   }
@@ -54,6 +50,39 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     textEncoder: await readConfig(join(path, "text_encoder", "config.json")),
   };
   return { name, path, configs, defaults: await readDefaults(join(path, "defaults.json")) };
+}
+
+/**
+ * Reads the config.json files of a folder that may hold nothing else: the transformer's must be
+ * there, the others are "" when they are not. Throws as readModelFolder.
+ */
+export async function readModelTexts(folder: string): Promise<ModelTexts> {
+  const { path, name } = await namedFolder(folder);
+  const optional = async (part: string) => {
+    const file = join(path, part, "config.json");
+    const text = await readText(file);
+    if (text !== undefined) parseObject(file, text);
+    return text ?? "";
+  };
+  const configs = {
+    transformer: await readConfig(join(path, "transformer", "config.json")),
+    vae: await optional("vae"),
+    textEncoder: await optional("text_encoder"),
+  };
+  return { name, configs, defaults: await readDefaults(join(path, "defaults.json")) };
+}
+
+async function namedFolder(folder: string): Promise<{ path: string; name: string }> {
+  const path = resolve(folder);
+  const name = basename(path);
+  if (!namePattern.test(name)) {
+    throw new FarmError(
+      "INVALID_ARGUMENT",
+      `model folder ${path}: its name must be up to 100 letters, digits, ".", "_", "-": rename it`,
+    );
+  }
+  await checkFolder(path, "give the folder of a model with --model");
+  return { path, name };
 }
 
 async function checkFolder(path: string, remedy: string): Promise<void> {

@@ -7,13 +7,22 @@ import { translated } from "./errors.js";
 import { nativePlanRequest, type PlanRequest } from "./request.js";
 
 export type {
+  NativeBlock as Block,
+  NativeDecision as Decision,
   NativeModelConfigs as ModelConfigs,
+  NativeModule as Module,
   NativePlan as Plan,
   NativePlannedModule as PlannedModule,
   NativePlannedStep as PlannedStep,
   NativePolicy as Policy,
 } from "./addon-types.js";
-export { checkPrompt, checkSeed, type PlanRequest, requestBounds } from "./request.js";
+export {
+  checkPrompt,
+  checkSeed,
+  type PlanRequest,
+  requestBounds,
+  textTokensUsual,
+} from "./request.js";
 
 export type Dtype = "fp32" | "bf16";
 

@@ -24,6 +24,7 @@ test("a request crosses as its fields and nothing else", () => {
     seed: 0n,
     textTokensNominal: 30,
   });
+  assert.equal(nativePlanRequest({ ...plan, textTokens: 12 }).textTokensNominal, 12);
 });
 
 const broken: readonly (readonly [Partial<RenderRequest>, RegExp])[] = [
@@ -35,6 +36,7 @@ const broken: readonly (readonly [Partial<RenderRequest>, RegExp])[] = [
   [{ steps: Number.NaN }, /steps is NaN/],
   [{ fps: 0 }, /fps is 0, allowed is 1 to 1000/],
   [{ fps: Number.POSITIVE_INFINITY }, /fps is Infinity/],
+  [{ textTokens: 0 }, /text tokens is 0, allowed are whole numbers from 1 to 4096/],
   [{ guidance: -1 }, /guidance is -1/],
   [{ guidance: Number.NaN }, /guidance is NaN/],
   [{ seed: -1n }, /seed -1 is outside/],

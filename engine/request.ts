@@ -15,6 +15,8 @@ export interface PlanRequest {
   readonly steps: number;
   readonly guidance: number;
   readonly policy: NativePolicy;
+  /** L of the nominal FLOP count, a guidance half; absent = 30, as the published figures count. */
+  readonly textTokens?: number;
 }
 
 /** One clip. */
@@ -36,16 +38,17 @@ export const requestBounds = {
   // A T5 encoder sees 300 tokens at most; this is what a person could mean, with room.
   promptCharactersMax: 16_384,
   policyOptionsMax: 32,
+  textTokensMax: 4096,
 } as const;
 
-// Text tokens of the nominal FLOP count, L of caching-policies.md.
-const textTokensNominal = 30;
+/** Text tokens of the nominal FLOP count where none are given. */
+export const textTokensUsual = 30;
 const seedMax = 2n ** 64n - 1n;
 
 /** A plan request as the addon takes it; throws INVALID_ARGUMENT with the bound that is broken. */
 export function nativePlanRequest(request: PlanRequest): NativeRequest {
   checkPlanRequest(request);
-  return { ...plainOf(request), prompt: "", seed: 0n, textTokensNominal };
+  return { ...plainOf(request), prompt: "", seed: 0n };
 }
 
 /**
@@ -56,7 +59,7 @@ export function nativeRenderRequest(request: RenderRequest): NativeRequest {
   checkPrompt(request.prompt);
   checkSeed(request.seed);
   const { prompt, seed } = request;
-  return { ...plainOf(request), prompt, seed, textTokensNominal };
+  return { ...plainOf(request), prompt, seed };
 }
 
 /** Throws INVALID_ARGUMENT unless the text is one that can be rendered. */
@@ -85,6 +88,7 @@ function checkPlanRequest(request: PlanRequest): void {
   checkInteger("height", request.height, sidePixelsMin, sidePixelsMax);
   checkInteger("width", request.width, sidePixelsMin, sidePixelsMax);
   checkInteger("steps", request.steps, 1, stepsMax);
+  checkInteger("text tokens", textTokensOf(request), 1, requestBounds.textTokensMax);
   checkNumber("fps", request.fps, requestBounds.fpsMin, requestBounds.fpsMax);
   checkNumber("guidance", request.guidance, 0, requestBounds.guidanceMax);
   checkPolicy(request.policy);
@@ -114,9 +118,16 @@ function checkPolicy(policy: NativePolicy): void {
 }
 
 /** The fields by name, so that nothing else a caller's object carries crosses the native line. */
-function plainOf({ frames, height, width, fps, steps, guidance, policy }: PlanRequest) {
-  const { name, options } = policy;
-  return { frames, height, width, fps, steps, guidance, policy: { name, options: { ...options } } };
+function plainOf(request: PlanRequest) {
+  const { frames, height, width, fps, steps, guidance } = request;
+  const { name, options } = request.policy;
+  const policy = { name, options: { ...options } };
+  const textTokensNominal = textTokensOf(request);
+  return { frames, height, width, fps, steps, guidance, policy, textTokensNominal };
+}
+
+function textTokensOf({ textTokens }: PlanRequest): number {
+  return textTokens ?? textTokensUsual;
 }
 
 function invalid(message: string): FarmError {

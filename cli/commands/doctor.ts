@@ -37,7 +37,7 @@ Examples:
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("check this machine, and an artifact store, and say what is missing")
+    .description("say what this machine, or an artifact store, lacks")
     .option("--data <dir>", "data folder to check [TOCAFARM_DATA, or ~/.local/share/tocafarm]")
     .option("--artifacts <store>", "artifact store to check: a folder or s3:// location")
     .option("--peer <command>", "with a folder: starts this command's other side elsewhere")

@@ -18,7 +18,13 @@ import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import { LocalFarm } from "../local-farm.js";
 import { withRenderFolder } from "../render-folders.js";
-import { addSpecOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
+import {
+  addSpecOptions,
+  planRequest,
+  promptsOf,
+  renderSpec,
+  type SpecOptions,
+} from "../render-spec.js";
 import { failureOf, reportBatch } from "../report.js";
 import { bytes } from "../table.js";
 
@@ -140,12 +146,6 @@ function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec 
     saveFrames: options.saveFrames !== undefined,
     trace: options.trace === undefined ? "TRACE_DETAIL_UNSPECIFIED" : detail,
   };
-}
-
-function planRequest(spec: RenderSpec): Parameters<typeof makePlan>[1] {
-  const { frames, height, width, fps, steps, guidance, policy } = spec;
-  const { name, options } = policy ?? { name: "none", options: {} };
-  return { frames, height, width, fps, steps, guidance, policy: { name, options } };
 }
 
 function announce(count: number, spec: RenderSpec, plan: Plan): void {

@@ -27,9 +27,7 @@ export function addWorkers(program: Command): void {
       withClient(options, async (client) => showWorkers(await client.workers(), options)),
     );
   addFarmOptions(
-    program
-      .command("drain")
-      .description("take a worker out of the farm: it hands back what it has"),
+    program.command("drain").description("take a worker out, with what it has handed back"),
   )
     .argument("<worker>", "its id")
     .option("--undo", "let it work again")

@@ -38,6 +38,9 @@ const wrongCommandLines: readonly (readonly [args: string, words: RegExp])[] = [
   [`render --model ${model} --prompt x --policy tooca`, /tooca.*known/],
   [`render --model ${model} --prompt x --policy-option interval`, /NAME=VALUE/],
   [`render --model ${model} --prompt x --dtype fp8`, /fp8.*fp32, bf16/],
+  ["estimate --modle demo", /unknown option '--modle' \(Did you mean --model/],
+  ["estimate --steps 3", /--model NAME is required/],
+  ["estimate --model open-sora-v1.2 --policy toca --policy-option a", /--policy-option is a/],
   ["show", /missing required argument 'batch'/],
   ["ls --coordinator nowhere", /is no address; write HOST:PORT/],
   ["pause", /missing required argument 'batch'/],
@@ -162,8 +165,8 @@ test("who reads no further is told nothing of it", async () => {
 });
 
 const allCommands =
-  "approve cancel coordinator doctor drain farm link ls move pause priority promote reject " +
-  "release render resume retry show simulate skip submit up verify watch worker workers";
+  "approve cancel coordinator doctor drain estimate farm link ls move pause priority promote " +
+  "reject release render resume retry show simulate skip submit up verify watch worker workers";
 
 test("the doctor finds what is here and says what is not", async () => {
   const { stdout } = await sandbox.run("doctor", "--json");

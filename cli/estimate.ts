@@ -1,0 +1,190 @@
+// A plan as people and scripts read it: what a render would compute step by step, and what memory
+// it would take. Every figure is the plan's; here they are only counted and laid out.
+import type { ModelTexts } from "../engine/model-folder.js";
+import {
+  type Block,
+  type Decision,
+  type Dtype,
+  type Module,
+  makePlan,
+  type Plan,
+  type PlannedModule,
+  type PlannedStep,
+  type PlanRequest,
+} from "../engine/plan.js";
+import { bytes, type Column, flops, share, table } from "./table.js";
+
+export interface Estimate {
+  readonly model: string;
+  readonly request: PlanRequest & { readonly textTokens: number };
+  readonly dtype: Dtype;
+  readonly plan: Plan;
+  readonly warnings: readonly string[];
+}
+
+/** Throws what makePlan throws. */
+export function estimate(model: ModelTexts, request: Estimate["request"], dtype: Dtype): Estimate {
+  const plan = makePlan(model.configs, request, dtype);
+  const warnings = [...plan.warnings, ...leftOut(model, plan)];
+  return { model: model.name, request, dtype, plan, warnings };
+}
+
+/** Parts whose memory the plan cannot know. */
+function leftOut({ configs }: ModelTexts, plan: Plan): readonly string[] {
+  const readsText = plan.steps.some((step) =>
+    step.modules.some(({ module }) => module === "cross_attention"),
+  );
+  const missing = [
+    ...(configs.vae === "" ? ["vae"] : []),
+    ...(configs.textEncoder === "" && readsText ? ["text_encoder"] : []),
+  ];
+  return missing.map(
+    (part) => `${part}/config.json is missing: the memory of that part is left out`,
+  );
+}
+
+/** Calls of one module at one step, by what is done with it. */
+type Counts = Readonly<Record<Decision, number>>;
+
+const noCounts: Counts = { refresh: 0, partial: 0, reuse: 0 };
+
+function countsOf(modules: readonly PlannedModule[]): Counts {
+  const counts: Record<Decision, number> = { ...noCounts };
+  for (const { decision } of modules) counts[decision] += 1;
+  return counts;
+}
+
+function sum<Item>(items: readonly Item[], of: (item: Item) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}
+
+/** The `--json` form: names as in the published tables, everything that the plan knows. */
+export function estimateJson({ model, request, dtype, plan, warnings }: Estimate): unknown {
+  const { textTokens, ...asked } = request;
+  return {
+    model,
+    request: { ...asked, text_tokens: textTokens, dtype },
+    flops_none: plan.flopsNone,
+    flops: plan.flops,
+    ratio: plan.flopsNone / plan.flops,
+    cache_bytes: plan.cacheBytes,
+    peak_bytes: plan.peakBytes,
+    tokens: plan.tokens,
+    tokens_per_frame: plan.tokensPerFrame,
+    latent: [plan.latentFrames, plan.latentHeight, plan.latentWidth],
+    output: [plan.outputHeight, plan.outputWidth],
+    refresh_points: plan.refreshPoints,
+    warnings,
+    digest: plan.digest,
+    steps: plan.steps.map((step) => ({
+      step: step.step,
+      timestep: step.timestep,
+      refresh_point: step.refreshPoint,
+      flops: step.flops,
+      modules: modulesJson(step, plan.tokens),
+    })),
+  };
+}
+
+/** One object for each module of each kind of block, in order of execution. */
+function modulesJson({ modules }: PlannedStep, tokens: number): unknown {
+  const kinds = new Map<string, { block: Block; module: Module; calls: PlannedModule[] }>();
+  for (const call of modules) {
+    const { block, module } = call;
+    const key = `${block} ${module}`;
+    const kind = kinds.get(key) ?? { block, module, calls: [] };
+    kind.calls.push(call);
+    kinds.set(key, kind);
+  }
+  return [...kinds.values()].map(({ block, module, calls }) => ({
+    block,
+    module,
+    ...countsOf(calls),
+    tokens_computed: sum(calls, (call) => call.tokens),
+    tokens_reused: sum(calls, (call) => tokens - call.tokens),
+    flops: sum(calls, (call) => call.flops),
+  }));
+}
+
+/** The form for people, up to 100 columns wide. */
+export function estimateText(estimated: Estimate): string {
+  const { plan } = estimated;
+  return [
+    headline(estimated),
+    figures(plan),
+    "",
+    `Modules at each step: ${decisions.join(" / ")}.`,
+    table(columnsOf(plan), plan.steps),
+  ].join("\n");
+}
+
+function headline({ model, request, dtype, plan }: Estimate): string {
+  const { frames, steps, policy, textTokens } = request;
+  const options = Object.entries(policy.options).map(([name, value]) => ` ${name}=${value}`);
+  const shape = `${frames} ${frames === 1 ? "frame" : "frames"}`;
+  return (
+    `${model}: ${shape} of ${plan.outputHeight}x${plan.outputWidth}, ${steps} steps, ${dtype}, ` +
+    `${textTokens} text tokens\npolicy ${policy.name}${options.join("")}`
+  );
+}
+
+function figures(plan: Plan): string {
+  const ratio = (plan.flopsNone / plan.flops).toFixed(2);
+  const points = plan.refreshPoints.length;
+  return table<readonly [string, string]>(
+    [
+      { title: "FLOPs", text: ([name]) => name },
+      { title: teraflops(plan.flops), text: ([, value]) => value },
+    ],
+    [
+      ["under policy none", `${teraflops(plan.flopsNone)}: ${ratio} times as many`],
+      ["cache", bytes(plan.cacheBytes)],
+      ["memory at its peak", `${bytes(plan.peakBytes)}, with weights and cache`],
+      ["can be resumed from", points === plan.steps.length ? "every step" : `${points} steps`],
+    ],
+  );
+}
+
+/** In the unit of the papers' tables, where the number is not too small for it. */
+function teraflops(value: number): string {
+  return value < 1e12 ? flops(value) : `${(value / 1e12).toFixed(1)} TFLOP`;
+}
+
+const decisions = ["refreshed", "partial", "reused"] as const;
+const modules: readonly (readonly [Module, string])[] = [
+  ["self_attention", "self-attention"],
+  ["cross_attention", "cross-attention"],
+  ["mlp", "mlp"],
+];
+
+function columnsOf(plan: Plan): readonly Column<PlannedStep>[] {
+  const present = new Set(plan.steps[0]?.modules.map(({ module }) => module));
+  return [
+    { title: "step", align: "right", text: ({ step }) => `${step}` },
+    { title: "timestep", align: "right", text: ({ timestep }) => timestep.toFixed(1) },
+    ...modules
+      .filter(([module]) => present.has(module))
+      .map(([module, title]) => moduleColumn(module, title)),
+    { title: "from cache", align: "right", text: (step) => fromCache(step, plan.tokens) },
+    { title: "FLOPs", align: "right", text: (step) => flops(step.flops) },
+    { title: "resume", text: ({ refreshPoint }) => (refreshPoint ? "yes" : "") },
+  ];
+}
+
+function moduleColumn(module: Module, title: string): Column<PlannedStep> {
+  return {
+    title,
+    align: "right",
+    text: (step) => {
+      const counts = countsOf(step.modules.filter((call) => call.module === module));
+      return `${counts.refresh} / ${counts.partial} / ${counts.reuse}`;
+    },
+  };
+}
+
+function fromCache({ modules: calls }: PlannedStep, tokens: number): string {
+  return share(
+    sum(calls, (call) => tokens - call.tokens),
+    tokens * calls.length,
+  );
+}
