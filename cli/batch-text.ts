@@ -44,8 +44,7 @@ export function batchLines(batch: Batch): readonly string[] {
   const lines = [
     `${spec?.model}, ${spec?.frames} frames of ${spec?.height}x${spec?.width}, ` +
       `${spec?.steps} steps, policy ${spec?.policy?.name}, guidance ${spec?.guidance}, ` +
-      `seed ${spec?.seed}; a clip takes ${flops(batch.flopsPerClip)} ` +
-      `instead of ${flops(batch.flopsNonePerClip)}, and ${bytes(Number(batch.peakBytes))}`,
+      `seed ${spec?.seed}; ${clipCost(batch)}`,
     preview && `preview first: ${preview.steps} steps, policy ${preview.policy?.name}`,
     deadline && `deadline ${deadline.toISOString()}${batch.late ? ": late" : ""}`,
     deviceSecondsLeft !== undefined && `devices still need ${seconds(deviceSecondsLeft)} for it`,
@@ -54,6 +53,22 @@ export function batchLines(batch: Batch): readonly string[] {
     ...batch.warnings.map((warning) => `warning: ${warning}`),
   ];
   return lines.filter((line) => typeof line === "string");
+}
+
+/** "59.2 GiB of memory, 34.4 GiB of it cache" */
+export function memoryText(of: {
+  readonly peakBytes: number | bigint;
+  readonly cacheBytes: number | bigint;
+}): string {
+  return `${bytes(Number(of.peakBytes))} of memory, ${bytes(Number(of.cacheBytes))} of it cache`;
+}
+
+/** What a clip of a batch costs. */
+export function clipCost(batch: Batch): string {
+  return (
+    `a clip takes ${flops(batch.flopsPerClip)} instead of ${flops(batch.flopsNonePerClip)}, ` +
+    `and ${memoryText(batch)}`
+  );
 }
 
 /** Where a person has to act. */

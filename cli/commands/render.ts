@@ -9,6 +9,7 @@ import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js"
 import { makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { requiredOption } from "../args.js";
+import { memoryText } from "../batch-text.js";
 import { prepareFile, prepareFolder } from "../clip-files.js";
 import { FarmClient } from "../farm-client.js";
 import { deviceOption, threadsOption, workersOption } from "../farm-options.js";
@@ -26,7 +27,6 @@ import {
   type SpecOptions,
 } from "../render-spec.js";
 import { failureOf, reportBatch } from "../report.js";
-import { bytes } from "../table.js";
 
 interface RenderOptions extends SpecOptions {
   readonly model?: string;
@@ -155,7 +155,7 @@ function announce(count: number, spec: RenderSpec, plan: Plan): void {
     `${clips}: ${spec.frames} frames of ${size}, ${spec.steps} steps, guidance ${spec.guidance}, ` +
       `seed ${spec.seed}, policy ${spec.policy?.name}; ` +
       `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
-      `needs ${bytes(plan.peakBytes)}\n`,
+      `needs ${memoryText(plan)}\n`,
   );
   for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
 }

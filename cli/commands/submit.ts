@@ -14,6 +14,7 @@ import {
   requiredOption,
   tierOption,
 } from "../args.js";
+import { clipCost } from "../batch-text.js";
 import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
@@ -99,6 +100,7 @@ async function submit(options: SubmitOptions, signal: AbortSignal): Promise<void
     } else if (options.json) {
       printJson({ batch });
     } else {
+      process.stderr.write(`${clipCost(batch)}\n`);
       for (const warning of batch.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${batch.id}\n`);
     }

@@ -15,6 +15,7 @@ import type { ModelInfo } from "../core/liveness.js";
 import { type Batch, defaultPriority } from "../core/state.js";
 import type { ArtifactStore, Planner, PromptStore } from "../ports.js";
 import { type AnswerContext, answerWithBatch } from "./batch-verbs.js";
+import { checkMemory, type DeviceMemory, memoryWarnings } from "./clip-memory.js";
 import { fromPolicyMessage } from "./convert.js";
 import {
   checkedDeadline,
@@ -87,12 +88,13 @@ async function prepareSubmission(
   const idempotencyKey = shortText("idempotency_key", request.idempotencyKey);
   const at = farm.now();
   const deadlineAt = checkedDeadline(request, at);
-  const { model, dtype, memoryBytesMax } = await farm.query((now) => findModel(now, spec, at));
+  const { model, dtype, devices } = await farm.query((now) => findModel(now, spec, at));
   await checkInitialLatent(store, spec.initialLatentKey);
   const planned = (of: RenderSpec): PlanFigures => {
-    const figures = bounded(plan(model, of, dtype));
-    checkMemory(figures, memoryBytesMax);
-    return figures;
+    const figures = plan(model, of, dtype);
+    checkMemory(figures, devices);
+    const warnings = [...memoryWarnings(figures, devices), ...figures.warnings];
+    return bounded({ ...figures, warnings });
   };
   const preview = previewSpec && previewOf(previewSpec, planned(previewSpec));
   const finalPlan = planned(spec);
@@ -139,8 +141,8 @@ function sorted(policy: PolicySpec | undefined): PolicySpec | undefined {
 interface FoundModel {
   readonly model: ModelInfo;
   readonly dtype: string;
-  /** Of the biggest device that matches; 0 = unknown. */
-  readonly memoryBytesMax: number;
+  /** Those that match. */
+  readonly devices: readonly DeviceMemory[];
 }
 
 /** The model as workers announce it, and the devices that could run the batch. */
@@ -160,7 +162,9 @@ function findModel(farm: Farm, spec: RenderSpec, at: number): FoundModel {
     );
   }
   const devices = owners
-    .flatMap((worker) => [...worker.devices.values()].map(({ info }) => info))
+    .flatMap(({ id, devices }) =>
+      [...devices.values()].map(({ info }) => ({ ...info, worker: id })),
+    )
     .filter(({ name }) => spec.device === "" || name.split(":")[0] === spec.device)
     .filter(({ dtype }) => spec.dtype === "" || dtype === spec.dtype);
   const [first] = devices;
@@ -171,9 +175,15 @@ function findModel(farm: Farm, spec: RenderSpec, at: number): FoundModel {
       `no worker that has ${spec.model} has a ${wanted} device; start one, or ask for another`,
     );
   }
-  const unknown = devices.some(({ memoryBytes }) => memoryBytes === 0);
-  const memoryBytesMax = unknown ? 0 : Math.max(...devices.map(({ memoryBytes }) => memoryBytes));
-  return { model, dtype: spec.dtype || first.dtype, memoryBytesMax };
+  return {
+    model,
+    dtype: spec.dtype || first.dtype,
+    devices: devices.map(({ name: device, worker, memoryBytes }) => ({
+      worker,
+      device,
+      memoryBytes,
+    })),
+  };
 }
 
 function unknownModel({ live, state, rules }: Farm, name: string, at: number): FarmError {
@@ -196,19 +206,6 @@ async function checkInitialLatent(store: ArtifactStore, key: string): Promise<vo
   if (!(await store.head(key))) {
     throw new FarmError("NOT_FOUND", `the initial latent ${key} is not in the artifact store`);
   }
-}
-
-function checkMemory(plan: PlanFigures, memoryBytesMax: number): void {
-  if (memoryBytesMax === 0 || plan.peakBytes <= memoryBytesMax) return;
-  throw new FarmError(
-    "OUT_OF_MEMORY",
-    `a clip needs ${gigabytes(plan.peakBytes)} GB, the biggest device has ` +
-      `${gigabytes(memoryBytesMax)} GB; take fewer frames or a smaller size`,
-  );
-}
-
-function gigabytes(bytes: number): string {
-  return (bytes / 1e9).toFixed(1);
 }
 
 function bounded(plan: PlanFigures): PlanFigures {

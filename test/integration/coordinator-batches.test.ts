@@ -164,7 +164,7 @@ const refusals = [
     "more memory than any device has",
     { spec: { ...testSpecMessage, frames: 4000, height: 2000, width: 2000 } },
     "OUT_OF_MEMORY",
-    /needs 192.0 GB, the biggest device has 8.0 GB/,
+    /needs 192\.0 GB, .* of it for its cache; the biggest device, cpu of .*, has 8\.0 GB/,
   ],
   [
     "a latent that is not there",
