@@ -19,7 +19,7 @@ const device = (worker: string, memoryBytes: number): DeviceMemory => ({
   memoryBytes,
 });
 
-test("a clip that no device has the memory for is refused with what it needs and what there is", () => {
+test("a clip that no device has the memory for is refused with what it needs", () => {
   assert.throws(() => checkMemory(plan, [device("a", 24e9), device("b", 48e9)]), {
     code: "OUT_OF_MEMORY",
     message:

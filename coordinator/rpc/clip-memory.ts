@@ -36,10 +36,9 @@ export function memoryWarnings(
   const names = small
     .slice(0, namedMax)
     .map(({ device, worker, memoryBytes }) => `${device} of ${worker} (${gigabytes(memoryBytes)})`);
+  const verb = small.length === 1 ? "is" : "are";
   const more = small.length > namedMax ? ` and ${small.length - namedMax} more` : "";
-  return [
-    `${needs(plan)}: too small for it ${small.length === 1 ? "is" : "are"} ${names.join(", ")}${more}`,
-  ];
+  return [`${needs(plan)}: too small for it ${verb} ${names.join(", ")}${more}`];
 }
 
 function needs({ peakBytes, cacheBytes }: PlanFigures): string {
