@@ -24,7 +24,7 @@ struct SelfAttentionArgs {
   float scale = 1.0f;
   TensorView output;  // [B, T, S, heads·d] as rank 4, dtype of qkv
   // [B, T, S], fp32, or empty: for each token as a key the sum over all queries of the mean over
-  // heads of the probability that they give it. Spatial axis only.
+  // heads of the probability that they give it, in its own sequence.
   TensorView column_sums = {};
 };
 

@@ -73,6 +73,7 @@ class Backend {
   virtual void residual_add(const ResidualAddArgs& args) = 0;
   // select.h
   virtual void token_scores(const TokenScoresArgs& args) = 0;
+  virtual void value_scores(const ValueScoresArgs& args) = 0;
   virtual void spread_scores(const SpreadScoresArgs& args) = 0;
   virtual void select_tokens(const SelectTokensArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;

@@ -11,20 +11,37 @@ enum class TokenScore {
   kNorm,        // L2 norm of each input token
   kSimilarity,  // 1 - cosine(input token, cached output)
   kAttention,   // how much all tokens attend to it: column sums of the self-attention map
+  kValueNorm,   // Σ over heads of 1 - ||value||₂, as value_scores() made it
+  kRandom,      // numbers drawn by the caller
 };
 
-// scores[b, :] = base[b, :] / ||base[b, :]||₂ + staleness_weight · counters[b, :].
+// Whether a score is read as it was stored or drawn, from TokenScoresArgs::statistic.
+constexpr bool is_statistic(TokenScore score) {
+  return score == TokenScore::kAttention || score == TokenScore::kValueNorm ||
+         score == TokenScore::kRandom;
+}
+
+// scores[b, :] = base[b, :] / ||base[b, :]||₂ + staleness_weight · counters[b, :]; kRandom: without
+// the division.
 // kEntropy: rows b and b + B/2 are a guidance pair; H of both = half_entropy[b] + half_entropy[b +
 // B/2], so both halves get the same base.
 struct TokenScoresArgs {
   TokenScore score = TokenScore::kEntropy;
-  ConstTensorView half_entropy;    // [B, N], fp32 (kEntropy)
-  ConstTensorView input;           // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
-  ConstTensorView cached;          // [B, N, C], fp32 or bf16 (kSimilarity)
-  ConstTensorView attention = {};  // [B, N], fp32 (kAttention)
-  ConstTensorView counters;        // [B, N], i32: steps since the token was last computed
-  float staleness_weight = 0.0f;   // soft_fresh_weight / fresh_threshold, rounded as float32 each
-  TensorView scores;               // [B, N], fp32
+  ConstTensorView half_entropy;  // [B, N], fp32 (kEntropy)
+  ConstTensorView input;         // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
+  ConstTensorView cached;        // [B, N, C], fp32 or bf16 (kSimilarity)
+  ConstTensorView statistic =
+      {};                         // [B, N], fp32: the base itself (kAttention, kValueNorm, kRandom)
+  ConstTensorView counters;       // [B, N], i32: steps since the token was last computed
+  float staleness_weight = 0.0f;  // soft_fresh_weight / fresh_threshold, rounded as float32 each
+  TensorView scores;              // [B, N], fp32
+};
+
+// scores = Σ over heads of 1 - ||v||₂, v the token's value vector of that head. Reads a third of
+// qkv, bound by memory.
+struct ValueScoresArgs {
+  ConstTensorView qkv;  // [B, T, S, 3, heads, d], fp32 or bf16
+  TensorView scores;    // [B, T, S], fp32
 };
 
 // In every cell x cell block of the token grid (smaller ones at the far edges) the highest score is

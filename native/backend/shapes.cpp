@@ -92,8 +92,8 @@ void check_args(const TokenScoresArgs& args) {
     rules.tensor("half_entropy", args.half_entropy, shape, Types::kF32);
     return;
   }
-  if (args.score == TokenScore::kAttention) {
-    rules.tensor("attention", args.attention, shape, Types::kF32);
+  if (is_statistic(args.score)) {
+    rules.tensor("statistic", args.statistic, shape, Types::kF32);
     return;
   }
   rules.rank("input", args.input, 3);
@@ -102,6 +102,15 @@ void check_args(const TokenScoresArgs& args) {
   if (args.score == TokenScore::kSimilarity) {
     rules.tensor("cached", args.cached, tokens, Types::kF32OrBF16);
   }
+}
+
+void check_args(const ValueScoresArgs& args) {
+  const ShapeRules rules("value_scores");
+  rules.rank("qkv", args.qkv, 6);
+  const Shape shape = args.qkv.shape();
+  rules.tensor("qkv", args.qkv, {shape[0], shape[1], shape[2], 3, shape[4], shape[5]},
+               Types::kF32OrBF16);
+  rules.tensor("scores", args.scores, {shape[0], shape[1], shape[2]}, Types::kF32);
 }
 
 void check_args(const SpreadScoresArgs& args) {

@@ -16,6 +16,7 @@ void check_args(const CrossAttentionArgs& args);
 void check_args(const BiasedAttentionArgs& args);
 void check_args(const ResidualAddArgs& args);
 void check_args(const TokenScoresArgs& args);
+void check_args(const ValueScoresArgs& args);
 void check_args(const SpreadScoresArgs& args);
 void check_args(const SelectTokensArgs& args);
 void check_args(const GatherRowsArgs& args);

@@ -82,8 +82,6 @@ void check_args(const SelfAttentionArgs& args) {
   rules.optional("k_norm", args.k_norm, {width}, Types::kF32);
   check_rope(rules, args, args.axis == AttentionAxis::kTemporal ? shape[1] : shape[2], width);
   rules.optional("column_sums", args.column_sums, {shape[0], shape[1], shape[2]}, Types::kF32);
-  rules.require(args.column_sums.empty() || args.axis == AttentionAxis::kSpatial,
-                "column sums are made on the spatial axis alone");
 }
 
 void check_args(const CrossAttentionArgs& args) {

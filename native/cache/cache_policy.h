@@ -55,7 +55,7 @@ struct ScoreSettings {
 // What the policies keep of a module between steps.
 struct CacheNeeds {
   bool features = false;  // module outputs [2n, N, C] of every block and module
-  bool scores = false;    // counters and, for kEntropy and kAttention, a float per token and block
+  bool scores = false;    // counters and, for scores that are stored, a float per token and block
 };
 
 class CachePolicy {

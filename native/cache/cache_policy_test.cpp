@@ -105,6 +105,54 @@ TEST(CachePolicy, TocaSchedulesFollowTheirFormulas) {
   EXPECT_EQ(tokens("layerwise", 4, 2), 353);  // 0.2 (1.9 - 3.6 / 27) = 0.35333
 }
 
+TEST(CachePolicy, TocaMultipliesTheFactorsOfLayerStepAndModule) {
+  const PolicyContext context{.steps = 10, .depth = 28, .tokens = 1000};
+  const PolicySpec spec{"toca",
+                        {{"schedule", "constant"},
+                         {"fresh_ratio", "0.2"},
+                         {"layer_slope", "0.6"},
+                         {"step_slope", "-0.5"},
+                         {"cross_factor", "0.5"},
+                         {"mlp_factor", "2"}}};
+  const auto policy = make_policy(spec, context);
+  const auto tokens = [&](Module module, int layer) {
+    return policy->decide({.step = 4, .layer = layer, .module = module}).tokens;
+  };
+  // Step 4 of 10: 1 - 0.5 + 0.4 = 0.9. Layer 0: 1.6, layer 27: 0.4.
+  EXPECT_EQ(tokens(Module::kMlp, 0), 576);             // 0.2 · 1.6 · 0.9 · 2
+  EXPECT_EQ(tokens(Module::kMlp, 27), 144);            // 0.2 · 0.4 · 0.9 · 2
+  EXPECT_EQ(tokens(Module::kCrossAttention, 27), 36);  // 0.2 · 0.4 · 0.9 · 0.5
+}
+
+TEST(CachePolicy, TocaMayFeedCrossAttentionUnderItsOwnSchedule) {
+  const auto policy = make_policy({"toca", {{"cross_factor", "0.5"}}}, kOpenSora);
+  EXPECT_EQ(policy->decide({.step = 4, .module = Module::kCrossAttention}).tokens, 1192);
+  EXPECT_EQ(policy->decide({.step = 4, .module = Module::kMlp}).tokens, 3565);
+}
+
+TEST(CachePolicy, TocaMayVaryItsIntervalOnVideo) {
+  // At full step s the next interval is 3 / (0.8 + 0.4 s/30), rounded: 4 up to step 4, then 3.
+  const std::vector<int> expected{0, 1, 2, 4, 8, 9, 12, 15, 18, 21, 24, 27};
+  for (const char* const fidelity : {"corrected", "upstream"}) {
+    const auto policy =
+        make_policy({"toca", {{"variable_interval", "true"}, {"fidelity", fidelity}}}, kOpenSora);
+    EXPECT_EQ(full_steps(*policy, BlockKind::kTemporal, Module::kCrossAttention), expected);
+    EXPECT_EQ(refresh_points(*policy), expected);
+    EXPECT_EQ(policy->decide({.step = 3, .module = Module::kMlp}).tokens, 3565);
+  }
+  EXPECT_NE(
+      error_of({"toca", {{"variable_interval", "true"}, {"cross_interval", "6"}}}).find("known:"),
+      std::string::npos);
+}
+
+TEST(CachePolicy, TocaSpreadsItsChoiceWhereAskedTo) {
+  EXPECT_EQ(make_policy({"toca", {}}, kOpenSora)->score_settings().spread_cell, 0);
+  const ScoreSettings spread =
+      make_policy({"toca", {{"spread_bonus", "0.3"}}}, kOpenSora)->score_settings();
+  EXPECT_EQ(spread.spread_cell, 2);
+  EXPECT_FLOAT_EQ(spread.spread_factor, 1.3f);
+}
+
 TEST(CachePolicy, TocaTakesAnIntervalForEachBranch) {
   const auto policy = make_policy({"toca",
                                    {{"spatial_interval", "2"},
@@ -148,7 +196,8 @@ TEST(CachePolicy, AValueOutOfBoundsIsRefusedWithTheBounds) {
   EXPECT_NE(error_of({"toca", {{"fresh_ratio", "1.5"}}}).find("from 0 to 1"), std::string::npos);
   EXPECT_NE(error_of({"toca", {{"fresh_ratio", "nan"}}}).find("from 0 to 1"), std::string::npos);
   EXPECT_NE(error_of({"toca", {{"fresh_ratio", "0.1x"}}}).find("from 0 to 1"), std::string::npos);
-  EXPECT_NE(error_of({"toca", {{"score", "random"}}}).find("entropy norm similarity"),
+  EXPECT_NE(error_of({"toca", {{"score", "mean"}}})
+                .find("entropy norm similarity attention value_norm random"),
             std::string::npos);
   EXPECT_NE(error_of({"steps", {{"ratio", ""}}}).find("from 0.001 to 1"), std::string::npos);
   EXPECT_NE(error_of({"fora", {{"cross_attention", "yes"}}}).find("false true"), std::string::npos);

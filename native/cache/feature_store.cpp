@@ -34,7 +34,8 @@ Shape statistics_shape(const FeatureStoreShape& s) {
 }
 
 bool keeps_statistics(const FeatureStoreShape& s) {
-  return s.needs.scores && (s.score == TokenScore::kEntropy || s.score == TokenScore::kAttention);
+  return s.needs.scores && (s.score == TokenScore::kEntropy || s.score == TokenScore::kAttention ||
+                            s.score == TokenScore::kValueNorm);
 }
 
 // Entry `index` of axis 0, without that axis.
@@ -93,12 +94,11 @@ TensorView FeatureStore::counters(int layer, BlockKind block, Module module) con
 }
 
 TensorView FeatureStore::half_entropy(int layer, BlockKind block) const {
-  if (statistics_.empty() || shape_.score != TokenScore::kEntropy) return {};
-  return entry(statistics_, block_index(layer, block), {shape_.rows, shape_.tokens});
+  return statistic(layer, block, TokenScore::kEntropy);
 }
 
-TensorView FeatureStore::attention(int layer, BlockKind block) const {
-  if (statistics_.empty() || shape_.score != TokenScore::kAttention) return {};
+TensorView FeatureStore::statistic(int layer, BlockKind block, TokenScore score) const {
+  if (statistics_.empty() || shape_.score != score) return {};
   return entry(statistics_, block_index(layer, block), {shape_.rows, shape_.tokens});
 }
 

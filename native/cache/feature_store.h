@@ -36,9 +36,10 @@ class FeatureStore {
   // when tokens are ranked otherwise.
   TensorView half_entropy(int layer, BlockKind block) const;
 
-  // Column sums of the block's self-attention map as last stored: [rows, tokens], fp32. Empty when
-  // tokens are ranked otherwise.
-  TensorView attention(int layer, BlockKind block) const;
+  // What a score of the block's tokens is made from, as last stored: half entropies, column sums of
+  // the self-attention map or sums over value vectors, [rows, tokens], fp32. Empty when tokens are
+  // ranked otherwise.
+  TensorView statistic(int layer, BlockKind block, TokenScore score) const;
 
   // After a full computation: every token is fresh.
   void reset_counters(int layer, BlockKind block, Module module);
@@ -52,7 +53,7 @@ class FeatureStore {
   FeatureStoreShape shape_;
   Tensor features_;    // [blocks, modules, rows, tokens, channels]
   Tensor counters_;    // [blocks, modules without self-attention, rows, tokens]
-  Tensor statistics_;  // [blocks, rows, tokens]: half entropies or column sums
+  Tensor statistics_;  // [blocks, rows, tokens]
   Tensor zeros_;       // [rows, tokens], i32, host
 };
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 
 #include "cache/cache_stats.h"
@@ -47,7 +48,7 @@ TEST(FeatureStore, KeepsNothingForAModuleThatTheBlocksDoNotHave) {
   EXPECT_EQ(mlp.f32() - store.feature(0, BlockKind::kJoint, Module::kMlp).f32(), 2 * 40);
   EXPECT_EQ(mlp.f32() - store.feature(1, BlockKind::kJoint, Module::kSelfAttention).f32(), 40);
   EXPECT_TRUE(store.half_entropy(0, BlockKind::kJoint).empty());
-  EXPECT_EQ(store.attention(1, BlockKind::kJoint).shape(), (Shape{2, 5}));
+  EXPECT_EQ(store.statistic(1, BlockKind::kJoint, TokenScore::kAttention).shape(), (Shape{2, 5}));
   EXPECT_THROW(store.feature(0, BlockKind::kJoint, Module::kCrossAttention), Error);
 }
 
@@ -134,6 +135,37 @@ TEST_F(SelectorTest, RaisesTheBestTokenOfEachCell) {
   EXPECT_FLOAT_EQ(scores[1] / scores[0], 1.6f * 2.0f / 1.2f);
   EXPECT_FLOAT_EQ(scores[3] / scores[2], 1.6f * 1.6f / 1.4f);
   EXPECT_FLOAT_EQ(scores[4] / scores[0], 1.6f * 1.8f / 1.2f);
+}
+
+TEST_F(SelectorTest, DrawsTheSameForBothHalvesAndAnewForEverySite) {
+  TokenSelector random(*backend_, store_, {.score = TokenScore::kRandom, .staleness_weight = 0.5f},
+                       kLayout, scores_, indices_);
+  EXPECT_THROW(random.select(kMlpSite, 2, {}), Error);  // without a seed
+  const auto draw = [&](uint64_t seed, const ModuleSite& site) {
+    const std::array<uint64_t, 1> seeds{seed};
+    random.seed(seeds);
+    store_.reset_counters(1, BlockKind::kTemporal, Module::kMlp);
+    random.select(site, 2, {});
+    return std::vector<float>(scores_.f32(), scores_.f32() + 10);
+  };
+  ModuleSite later = kMlpSite;
+  ++later.step;
+  const std::vector<float> first = draw(7, kMlpSite);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(first[i], first[i + 5]);
+    EXPECT_GE(first[i], 0.0f);
+    EXPECT_LT(first[i], 1.0f);
+  }
+  EXPECT_EQ(draw(7, kMlpSite), first);
+  EXPECT_NE(draw(8, kMlpSite), first);
+  EXPECT_NE(draw(7, later), first);
+  // The counters of the draw before: tokens that it passed over gain a half.
+  const std::vector<float> fresh = draw(7, later);
+  const std::vector<int32_t> missed = counters();
+  random.select(later, 2, {});
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_FLOAT_EQ(scores_.f32()[i], fresh[i] + 0.5f * static_cast<float>(missed[i]));
+  }
 }
 
 TEST_F(SelectorTest, LetsAnObserverReplaceTheChoice) {

@@ -39,7 +39,8 @@ std::unique_ptr<CachePolicy> make_fora_policy(PolicyOptions& options,
   ForaSettings settings;
   if (context.published != PublishedSettings::kOpenSora) settings = {.interval = 3, .warm = 1};
   settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
-  settings.warm = options.integer("warm", settings.warm, 0, kMaxSteps);
+  // Counted downwards, the first step need not be a multiple of the interval.
+  settings.warm = options.integer("warm", settings.warm, counts_down(context) ? 1 : 0, kMaxSteps);
   if (!counts_down(context)) {  // DiT has none
     settings.cross_attention = options.flag("cross_attention", settings.cross_attention);
   }

@@ -37,8 +37,9 @@ std::unique_ptr<CachePolicy> make_fora_policy(PolicyOptions& options, const Poli
 std::unique_ptr<CachePolicy> make_pab_policy(PolicyOptions& options, const PolicyContext& context);
 // ToCa (arXiv 2410.05317): between full steps the highest-ranked tokens are computed anew.
 std::unique_ptr<CachePolicy> make_toca_policy(PolicyOptions& options, const PolicyContext& context);
-// The same for models that were published with an interval that changes during a run.
+// The same with one timetable for all modules: an interval that changes during a run (`variable`),
+// as published for image models, or not.
 std::unique_ptr<CachePolicy> make_toca_variable_policy(PolicyOptions& options,
-                                                       const PolicyContext& context);
+                                                       const PolicyContext& context, bool variable);
 
 }  // namespace engine

@@ -6,64 +6,50 @@
 //
 // The published code asks of each block anew whether its step is full, with the interval as it
 // stands: where block 0 changes it, the blocks after it may do a partial step. fidelity=upstream
-// keeps that; otherwise a step that is full for block 0 is full for all.
-#include <algorithm>
-#include <array>
+// keeps that; otherwise a step that is full for block 0 is full for all. For Open-Sora, which was
+// not published with it, a step is full for all under either.
 #include <cmath>
 #include <vector>
 
-#include "cache/policies.h"
+#include "cache/toca_settings.h"
 
 namespace engine {
 
 namespace {
 
-struct Settings {
-  int interval = 3;
-  double fresh_ratio = 0;
-  double layer_slope = 0;  // share of tokens: from 1 + slope in layer 0 to 1 - slope in layer 27
-  double step_slope = 0;   // from 1 + slope at step 0 to 1 - slope at the end, as the code counts
-  double cross_factor = 1;
-  double mlp_factor = 1;
-  double spread_bonus = 0;
-  int spread_cell = 0;
-  TokenScore score = TokenScore::kEntropy;
-  double staleness_weight = 0.25;
-  int staleness_period = 3;
-  bool upstream = false;
-};
-
 // caching-policies.md, B, defaults [code].
-Settings published_settings(PublishedSettings published) {
-  if (published == PublishedSettings::kPixartAlpha) {
-    return {.interval = 3,
-            .fresh_ratio = 0.30,
-            .layer_slope = 0.6,
-            .step_slope = 0.9,
-            .cross_factor = 0.6,
-            .mlp_factor = 1.6,
-            .spread_bonus = 0.4,
-            .spread_cell = 4};
+TocaSettings published_settings(PublishedSettings published) {
+  switch (published) {
+    case PublishedSettings::kOpenSora:
+      break;
+    case PublishedSettings::kPixartAlpha:
+      return {.warm = 1,
+              .shares = {.fresh_ratio = 0.30,
+                         .layer_slope = 0.6,
+                         .step_slope = 0.9,
+                         .cross_factor = 0.6,
+                         .mlp_factor = 1.6},
+              .ranking = {.spread_bonus = 0.4, .spread_cell = 4}};
+    case PublishedSettings::kDitDdim:
+      return {.warm = 1,
+              .shares = {.fresh_ratio = 0.07,
+                         .layer_slope = -0.2,
+                         .step_slope = 2.0,
+                         .mlp_factor = 2.5},
+              .ranking = {.score = TokenScore::kAttention, .spread_bonus = 0.6}};
+    case PublishedSettings::kDitDdpm:
+      return {
+          .interval = 4,
+          .warm = 1,
+          .shares = {.fresh_ratio = 0.07, .layer_slope = 0.8, .step_slope = 0.4, .mlp_factor = 2.5},
+          .ranking = {.score = TokenScore::kAttention, .spread_bonus = 0.6}};
   }
-  Settings settings{.interval = 3,
-                    .fresh_ratio = 0.07,
-                    .layer_slope = -0.2,
-                    .step_slope = 2.0,
-                    .mlp_factor = 2.5,
-                    .spread_bonus = 0.6,
-                    .spread_cell = 2,
-                    .score = TokenScore::kAttention};
-  if (published == PublishedSettings::kDitDdpm) {
-    settings.interval = 4;
-    settings.layer_slope = 0.8;
-    settings.step_slope = 0.4;
-  }
-  return settings;
+  return {};
 }
 
 // The next interval, set at a full step; `index` is the step as the published code counts it.
-int next_interval(const PolicyContext& context, const Settings& settings, int index) {
-  if (settings.fresh_ratio == 0) return settings.interval;
+int next_interval(const PolicyContext& context, const TocaSettings& settings, int index) {
+  if (settings.shares.fresh_ratio == 0) return settings.interval;
   const int steps = context.steps;
   const double progress = static_cast<double>(index) / steps;
   double divisor = 0.8 + 0.4 * progress;
@@ -77,15 +63,19 @@ int next_interval(const PolicyContext& context, const Settings& settings, int in
 
 class TocaVariablePolicy : public CachePolicy {
  public:
-  TocaVariablePolicy(const PolicyContext& context, const Settings& settings)
+  TocaVariablePolicy(const PolicyContext& context, const TocaSettings& settings, bool variable)
       : context_(context), settings_(settings) {
+    const bool each_block_asks =
+        settings.upstream && context.published != PublishedSettings::kOpenSora;
     int interval = settings.interval;
     for (int step = 0; step < context.steps; ++step) {
       const int index = published_index(context, step);
       for (int layer = 0; layer < context.depth; ++layer) {
-        const bool asks = layer == 0 || settings.upstream;
-        full_.push_back(asks ? step == 0 || index % interval == 0 : full_.back());
-        if (layer == 0 && full_.back()) interval = next_interval(context, settings, index);
+        const bool asks = layer == 0 || each_block_asks;
+        full_.push_back(asks ? step < settings.warm || index % interval == 0 : full_.back());
+        if (variable && layer == 0 && full_.back()) {
+          interval = next_interval(context, settings, index);
+        }
       }
     }
   }
@@ -96,7 +86,7 @@ class TocaVariablePolicy : public CachePolicy {
     }
     // Partial self-attention was found harmful: a token attends to stale neighbours.
     if (site.module == Module::kSelfAttention) return {Decision::kReuse, 0};
-    return {Decision::kPartial, fresh_tokens(site)};
+    return {Decision::kPartial, toca_tokens(settings_.shares, context_, site)};
   }
 
   bool is_refresh_point(int step) const override {
@@ -108,14 +98,7 @@ class TocaVariablePolicy : public CachePolicy {
 
   CacheNeeds needs() const override { return {.features = true, .scores = true}; }
   bool upstream_fidelity() const override { return settings_.upstream; }
-
-  ScoreSettings score_settings() const override {
-    return {.score = settings_.score,
-            .staleness_weight = static_cast<float>(settings_.staleness_weight) /
-                                static_cast<float>(settings_.staleness_period),
-            .spread_cell = settings_.spread_bonus > 0 ? settings_.spread_cell : 0,
-            .spread_factor = static_cast<float>(1 + settings_.spread_bonus)};
-  }
+  ScoreSettings score_settings() const override { return toca_score_settings(settings_.ranking); }
 
  private:
   bool is_full(int step, int layer) const {
@@ -123,70 +106,22 @@ class TocaVariablePolicy : public CachePolicy {
                  static_cast<size_t>(layer)];
   }
 
-  // The layer schedule divides by 27 whatever the depth. The product is rounded to float32 before
-  // it is cut, as the published code has it.
-  int64_t fresh_tokens(const ModuleSite& site) const {
-    const double index = published_index(context_, site.step);
-    const double layer = 1 + settings_.layer_slope - 2 * settings_.layer_slope * site.layer / 27.0;
-    const double step =
-        1 + settings_.step_slope - 2 * settings_.step_slope * index / context_.steps;
-    const double module =
-        site.module == Module::kMlp ? settings_.mlp_factor : settings_.cross_factor;
-    const double ratio = settings_.fresh_ratio * layer * step * module;
-    const auto share = static_cast<float>(std::clamp(ratio, 0.0, 1.0));
-    const float product = share * static_cast<float>(context_.tokens);
-    return std::min(static_cast<int64_t>(product), context_.tokens);
-  }
-
   PolicyContext context_;
-  Settings settings_;
+  TocaSettings settings_;
   std::vector<bool> full_;  // [steps, layers]
 };
-
-// Beyond these a slope, a factor or a weight leaves nothing of the schedule; it is a typing error.
-constexpr double kMaxSlope = 10.0;
-constexpr double kMaxFactor = 100.0;
-constexpr double kMaxStalenessWeight = 1000.0;
-constexpr int kMaxCell = 1024;
-
-TokenScore read_score(PolicyOptions& options, const PolicyContext& context) {
-  if (context.published == PublishedSettings::kPixartAlpha) {
-    constexpr std::array kScores{TokenScore::kEntropy, TokenScore::kNorm, TokenScore::kSimilarity,
-                                 TokenScore::kAttention};
-    return kScores[options.choice("score", 0, {"entropy", "norm", "similarity", "attention"})];
-  }
-  constexpr std::array kScores{TokenScore::kAttention, TokenScore::kNorm, TokenScore::kSimilarity};
-  return kScores[options.choice("score", 0, {"attention", "norm", "similarity"})];
-}
-
-Settings read_settings(PolicyOptions& options, const PolicyContext& context) {
-  Settings settings = published_settings(context.published);
-  const auto factor = [&](const char* name, double& value, double min, double max) {
-    value = options.number(name, value, min, max);
-  };
-  settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
-  factor("fresh_ratio", settings.fresh_ratio, 0, 1);
-  factor("layer_slope", settings.layer_slope, -kMaxSlope, kMaxSlope);
-  factor("step_slope", settings.step_slope, -kMaxSlope, kMaxSlope);
-  if (context.published == PublishedSettings::kPixartAlpha) {
-    factor("cross_factor", settings.cross_factor, 0, kMaxFactor);
-  }
-  factor("mlp_factor", settings.mlp_factor, 0, kMaxFactor);
-  factor("spread_bonus", settings.spread_bonus, 0, kMaxFactor);
-  settings.spread_cell = options.integer("spread_cell", settings.spread_cell, 1, kMaxCell);
-  settings.score = read_score(options, context);
-  factor("staleness_weight", settings.staleness_weight, 0, kMaxStalenessWeight);
-  settings.staleness_period = options.integer("staleness_period", settings.interval, 1, kMaxSteps);
-  settings.upstream = options.choice("fidelity", 0, {"corrected", "upstream"}) == 1;
-  options.finish();
-  return settings;
-}
 
 }  // namespace
 
 std::unique_ptr<CachePolicy> make_toca_variable_policy(PolicyOptions& options,
-                                                       const PolicyContext& context) {
-  return std::make_unique<TocaVariablePolicy>(context, read_settings(options, context));
+                                                       const PolicyContext& context,
+                                                       bool variable) {
+  TocaSettings settings = published_settings(context.published);
+  settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
+  settings.warm = options.integer("warm", settings.warm, 1, kMaxSteps);
+  read_toca_settings(options, context, settings);
+  options.finish();
+  return std::make_unique<TocaVariablePolicy>(context, settings, variable);
 }
 
 }  // namespace engine

@@ -125,10 +125,38 @@ TEST(TocaVariable, KeepsItsIntervalWithoutFreshTokens) {
   EXPECT_EQ(full_steps(*policy, kPixart, 5), (std::vector<int>{0, 3, 6, 9, 12, 15, 18}));
 }
 
+TEST(TocaVariable, KeepsItsIntervalWhereAskedTo) {
+  const PolicySpec spec{"toca", {{"variable_interval", "false"}, {"warm", "2"}}};
+  EXPECT_EQ(full_steps(*make_policy(spec, kPixart), kPixart, 27),
+            (std::vector<int>{0, 1, 3, 6, 9, 12, 15, 18}));
+  const std::vector<int> ddim = full_steps(*make_policy(spec, kDdim), kDdim, 27);
+  EXPECT_EQ((std::vector<int>{ddim[0], ddim[1], ddim[2], ddim.back()}),
+            counted_down(kDdim, {49, 48, 45, 0}));
+  EXPECT_EQ(ddim.size(), 18u);
+}
+
+TEST(TocaVariable, TakesAnyScoreOfTheModel) {
+  for (const auto& [name, score] : {std::pair{"random", TokenScore::kRandom},
+                                    {"value_norm", TokenScore::kValueNorm},
+                                    {"norm", TokenScore::kNorm},
+                                    {"similarity", TokenScore::kSimilarity},
+                                    {"attention", TokenScore::kAttention}}) {
+    for (const PolicyContext& context : {kPixart, kDdim, kDdpm}) {
+      const auto policy = make_policy({"toca", {{"score", name}}}, context);
+      EXPECT_EQ(policy->score_settings().score, score) << name;
+    }
+  }
+}
+
 TEST(TocaVariable, RefusesAScoreThatTheModelCannotGive) {
   EXPECT_THROW(make_policy({"toca", {{"score", "entropy"}}}, kDdim), Error);
   EXPECT_THROW(make_policy({"toca", {{"cross_factor", "1"}}}, kDdim), Error);
   EXPECT_THROW(make_policy({"toca", {{"cross_interval", "6"}}}, kPixart), Error);
+}
+
+TEST(Fora, ComputesTheFirstStepAlsoWhereStepsCountDown) {
+  EXPECT_THROW(make_policy({"fora", {{"warm", "0"}}}, kDdim), Error);
+  EXPECT_NO_THROW(make_policy({"fora", {{"warm", "0"}}}, kPixart));
 }
 
 TEST(Fora, ComputesThePublishedStepsOfImageModels) {

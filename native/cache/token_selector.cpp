@@ -1,8 +1,24 @@
 #include "cache/token_selector.h"
 
+#include <algorithm>
+
 #include "core/check.h"
+#include "core/philox.h"
 
 namespace engine {
+
+namespace {
+
+// A number of its own for every site of a render: the stream that its draws come from.
+uint64_t place_of(const ModuleSite& site) {
+  constexpr int kStepBits = 10, kPlaceBits = 32;
+  static_assert(kMaxSteps < 1 << kStepBits);
+  const auto of_step = 9 * static_cast<uint64_t>(site.layer) +
+                       3 * static_cast<uint64_t>(site.block) + static_cast<uint64_t>(site.module);
+  return (static_cast<uint64_t>(site.step) << (kPlaceBits - kStepBits)) + of_step;
+}
+
+}  // namespace
 
 TokenSelector::TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
                              const TokenLayout& layout, TensorView scores, TensorView indices)
@@ -11,7 +27,13 @@ TokenSelector::TokenSelector(Backend& backend, FeatureStore& store, const ScoreS
       settings_(settings),
       layout_(layout),
       scores_(scores),
-      indices_(indices) {}
+      indices_(indices) {
+  if (settings.score == TokenScore::kRandom) draws_ = Tensor(scores.shape(), DType::kF32);
+}
+
+void TokenSelector::seed(std::span<const uint64_t> clips) {
+  seeds_.assign(clips.begin(), clips.end());
+}
 
 ConstTensorView TokenSelector::select(const ModuleSite& site, int64_t k, ConstTensorView input) {
   const TensorView counters = store_.counters(site.layer, site.block, site.module);
@@ -33,11 +55,33 @@ void TokenSelector::score(const ModuleSite& site, ConstTensorView input, ConstTe
                          .half_entropy = store_.half_entropy(site.layer, site.block),
                          .input = input,
                          .cached = store_.feature(site.layer, site.block, site.module),
-                         .attention = store_.attention(site.layer, site.block),
+                         .statistic = statistic(site),
                          .counters = counters,
                          .staleness_weight = settings_.staleness_weight,
                          .scores = scores_});
   if (settings_.spread_cell > 0) spread();
+}
+
+ConstTensorView TokenSelector::statistic(const ModuleSite& site) {
+  if (settings_.score != TokenScore::kRandom) {
+    return store_.statistic(site.layer, site.block, settings_.score);
+  }
+  const int64_t rows = scores_.dim(0), tokens = scores_.dim(1);
+  const auto clips = static_cast<int64_t>(seeds_.size());
+  check(clips > 0 && rows % clips == 0, "a random ranking needs the seed of every clip");
+  for (int64_t row = 0; row < rows; ++row) {
+    float* const draws = draws_.f32() + row * tokens;
+    if (row < clips) {
+      fill_uniform({draws, static_cast<size_t>(tokens)}, seeds_[static_cast<size_t>(row)],
+                   kScoreStream + place_of(site));
+    } else {  // the other guidance half
+      std::copy_n(draws_.f32() + row % clips * tokens, tokens, draws);
+    }
+  }
+  // The buffer of the indices is free until the choice is made.
+  const TensorView uploaded(indices_.data(), DType::kF32, scores_.shape());
+  backend_.upload(draws_, uploaded);
+  return uploaded;
 }
 
 void TokenSelector::spread() {

@@ -2,6 +2,9 @@
 // staleness of the others.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "backend/backend.h"
 #include "cache/feature_store.h"
 
@@ -39,6 +42,9 @@ class TokenSelector {
   TokenSelector(Backend& backend, FeatureStore& store, const ScoreSettings& settings,
                 const TokenLayout& layout, TensorView scores, TensorView indices);
 
+  // Seeds of the clips, [rows / 2] with guidance: before the first choice where the score is
+  // random. Both guidance halves of a clip draw the same.
+  void seed(std::span<const uint64_t> clips);
   void observe(SelectionObserver* observer) { observer_ = observer; }
   // Whether the scores of a call of k tokens are wanted at all.
   bool needs_scores(int64_t k) const { return k > 0 || observer_ != nullptr; }
@@ -54,6 +60,8 @@ class TokenSelector {
 
  private:
   void score(const ModuleSite& site, ConstTensorView input, ConstTensorView counters);
+  // What stands for the tokens under a score that is stored or drawn; empty under others.
+  ConstTensorView statistic(const ModuleSite& site);
   // Raises the highest score of every cell.
   void spread();
   void observed_select(const ModuleSite& site, TensorView indices, TensorView counters);
@@ -65,7 +73,9 @@ class TokenSelector {
   TensorView scores_;
   TensorView indices_;
   SelectionObserver* observer_ = nullptr;
-  Tensor unspread_;  // host; made for an observer
+  Tensor unspread_;              // host; made for an observer
+  Tensor draws_;                 // [rows, N], fp32, host; empty unless the score is random
+  std::vector<uint64_t> seeds_;  // of each clip
 };
 
 }  // namespace engine

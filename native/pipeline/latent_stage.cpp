@@ -99,6 +99,8 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
       encode_captions(backend, weights, job.caption->embedding, job.caption->mask, /*guided=*/true);
   const std::array<float, 1> fps{static_cast<float>(request.frames == 1 ? kImageFps : request.fps)};
   model.condition(text, fps);
+  const std::array<uint64_t, 1> seeds{request.seed};
+  model.seed(seeds);
 
   Tensor latent = backend.allocate(shape, DType::kF32);
   backend.upload(job.initial_latent, latent);

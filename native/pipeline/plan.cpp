@@ -126,7 +126,9 @@ std::string digest_of(const STDiT3Config& config, const RenderRequest& request,
         config.model_max_length, config.in_channels, config.out_channels, config.patch[0],
         config.patch[1], config.patch[2], config.input_sq_size, config.qk_norm}},
       {"request", {request.frames, request.height, request.width, request.fps, request.guidance}},
-      {"score", {static_cast<int>(score.score), score.staleness_weight}},
+      {"score",
+       {static_cast<int>(score.score), score.staleness_weight, score.spread_cell,
+        score.spread_factor}},
       {"upstream", policy.upstream_fidelity()},
       {"steps", decisions_of(plan)}};
   const std::string text = all.dump();

@@ -85,6 +85,8 @@ TEST(Plan, DigestChangesWithAllThatDecidesTheBitsAndNothingElse) {
   other.guidance = 4;
   EXPECT_NE(plan_of(other).digest, digest);
   EXPECT_NE(plan_of(published({"toca", {{"staleness_weight", "0.3"}}})).digest, digest);
+  EXPECT_NE(plan_of(published({"toca", {{"score", "random"}}})).digest, digest);
+  EXPECT_NE(plan_of(published({"toca", {{"spread_bonus", "0.3"}}})).digest, digest);
   EXPECT_NE(plan_of(published({"toca", {{"fidelity", "upstream"}}})).digest, digest);
 }
 

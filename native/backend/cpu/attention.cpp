@@ -130,25 +130,26 @@ float* statistics_of(int64_t queries) {
   return statistics.f32();
 }
 
-// Column sums of the maps that attend_sequences has just been through. A task is some keys of all
-// heads of one frame, so that sums run over heads and queries in order, whatever the threads.
-template <typename Describe>
+// Column sums of the maps that attend_sequences has just been through: of `groups` of sequences
+// that differ in their head alone. place(group, position) is where the sum of a key belongs. A task
+// is some keys of all heads, so that sums run over heads and queries in order, whatever the
+// threads.
+template <typename Describe, typename Place>
 void sum_columns(const CpuContext& context, const AttentionKernels& kernels, int64_t heads,
-                 const TensorView& column_sums, Describe describe) {
-  const int64_t tokens = column_sums.dim(2), tiles = ceil_div(tokens, kernels.columns);
-  const int64_t width = describe(0).width;
+                 int64_t groups, Describe describe, Place place) {
+  const int64_t width = describe(0).width, keys = describe(0).keys;
+  const int64_t tiles = ceil_div(keys, kernels.columns);
   ScratchLayout part;
   const size_t sums_at = part.add<float>(kernels.columns);
   const size_t memory_at = part.add<float>(kernels.column_floats(width));
   const Scratch scratch(0, static_cast<size_t>(context.threads), part.bytes());
-  const int64_t frames = column_sums.dim(0) * column_sums.dim(1);
-  for_each_task(context, frames * tiles, [&](int64_t index, size_t thread) {
-    const int64_t frame = index / tiles, first = index % tiles * kernels.columns;
-    const int64_t count = std::min(kernels.columns, tokens - first);
+  for_each_task(context, groups * tiles, [&](int64_t index, size_t thread) {
+    const int64_t group = index / tiles, first = index % tiles * kernels.columns;
+    const int64_t count = std::min(kernels.columns, keys - first);
     float* const sums = reinterpret_cast<float*>(scratch.part(thread) + sums_at);
     std::fill_n(sums, kernels.columns, 0.0f);
     for (int64_t head = 0; head < heads; ++head) {
-      const SequenceTask task = describe(frame * heads + head);
+      const SequenceTask task = describe(group * heads + head);
       kernels.column_add({.query = task.query,
                           .key = task.key,
                           .queries = task.keys,
@@ -162,8 +163,9 @@ void sum_columns(const CpuContext& context, const AttentionKernels& kernels, int
                           .sums = sums,
                           .scratch = reinterpret_cast<float*>(scratch.part(thread) + memory_at)});
     }
-    float* const output = column_sums.f32() + frame * tokens + first;
-    for (int64_t j = 0; j < count; ++j) output[j] = sums[j] / static_cast<float>(heads);
+    for (int64_t j = 0; j < count; ++j) {
+      *place(group, first + j) = sums[j] / static_cast<float>(heads);
+    }
   });
 }
 
@@ -172,8 +174,8 @@ void sum_columns(const CpuContext& context, const AttentionKernels& kernels, int
 constexpr int64_t kLongestGridSequence = 32;
 
 bool suits_grid(const AttentionKernels& kernels, const SelfAttentionArgs& args) {
-  return args.axis == AttentionAxis::kTemporal && args.qkv.dim(1) <= kLongestGridSequence &&
-         2 * args.qkv.dim(2) >= kernels.lanes;
+  return args.axis == AttentionAxis::kTemporal && args.column_sums.empty() &&
+         args.qkv.dim(1) <= kLongestGridSequence && 2 * args.qkv.dim(2) >= kernels.lanes;
 }
 
 // Temporal attention with few frames: a task is one head at some neighbouring positions.
@@ -321,7 +323,13 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
     return task;
   };
   attend_sequences(context, sequences, length, width, describe);
-  if (statistics != nullptr) sum_columns(context, kernels, heads, args.column_sums, describe);
+  if (statistics == nullptr) return;
+  sum_columns(context, kernels, heads, sequences / heads, describe,
+              [&](int64_t group, int64_t position) {
+                const int64_t first = group / others * frames * tokens;
+                const int64_t other = group % others * (spatial ? tokens : 1);
+                return args.column_sums.f32() + first + other + position * step;
+              });
 }
 
 void cross_attention(const CpuContext& context, const CrossAttentionArgs& args) {

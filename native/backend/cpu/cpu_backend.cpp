@@ -150,6 +150,9 @@ void CpuBackend::residual_add(const ResidualAddArgs& args) {
 void CpuBackend::token_scores(const TokenScoresArgs& args) {
   cpu::token_scores(context_, args);
 }
+void CpuBackend::value_scores(const ValueScoresArgs& args) {
+  cpu::value_scores(context_, args);
+}
 void CpuBackend::spread_scores(const SpreadScoresArgs& args) {
   cpu::spread_scores(context_, args);
 }

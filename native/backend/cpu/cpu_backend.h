@@ -31,6 +31,7 @@ class CpuBackend final : public Backend {
   void biased_attention(const BiasedAttentionArgs& args) override;
   void residual_add(const ResidualAddArgs& args) override;
   void token_scores(const TokenScoresArgs& args) override;
+  void value_scores(const ValueScoresArgs& args) override;
   void spread_scores(const SpreadScoresArgs& args) override;
   void select_tokens(const SelectTokensArgs& args) override;
   void gather_rows(const GatherRowsArgs& args) override;

@@ -147,13 +147,31 @@ void token_scores(const CpuContext& context, const TokenScoresArgs& args) {
       if (args.score == TokenScore::kEntropy) {
         const float* half = args.half_entropy.f32() + b % (batch / 2) * tokens;
         kernels.entropy_base(half, half + batch / 2 * tokens, scores, tokens);
-      } else if (args.score == TokenScore::kAttention) {
-        std::copy_n(args.attention.f32() + b * tokens, tokens, scores);
+      } else if (is_statistic(args.score)) {
+        std::copy_n(args.statistic.f32() + b * tokens, tokens, scores);
       }
       const ConstRow row{scores, false};
-      const double norm = std::sqrt(reduction_kernels(context.isa).dot(row, row, tokens));
+      const double norm = args.score == TokenScore::kRandom
+                              ? 1.0
+                              : std::sqrt(reduction_kernels(context.isa).dot(row, row, tokens));
       kernels.finish_scores(scores, static_cast<float>(std::max(norm, kSmallestScoreNorm)),
                             args.staleness_weight, args.counters.i32() + b * tokens, tokens);
+    }
+  });
+}
+
+void value_scores(const CpuContext& context, const ValueScoresArgs& args) {
+  check_args(args);
+  const ReductionKernels& kernels = reduction_kernels(context.isa);
+  const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5), channels = heads * width;
+  parallel_ranges(context, args.scores.elements(), channels * 4, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      double score = 0.0;
+      for (int64_t head = 0; head < heads; ++head) {
+        const ConstRow value = row_of(args.qkv, (3 * n + 2) * channels + head * width);
+        score += 1.0 - std::sqrt(kernels.dot(value, value, width));
+      }
+      args.scores.f32()[n] = static_cast<float>(score);
     }
   });
 }

@@ -7,6 +7,7 @@
 namespace engine::cpu {
 
 void token_scores(const CpuContext& context, const TokenScoresArgs& args);
+void value_scores(const CpuContext& context, const ValueScoresArgs& args);
 void spread_scores(const CpuContext& context, const SpreadScoresArgs& args);
 void select_tokens(const CpuContext& context, const SelectTokensArgs& args);
 void gather_rows(const CpuContext& context, const GatherRowsArgs& args);

@@ -68,7 +68,7 @@ double dot(const std::vector<double>& left, const std::vector<double>& right) {
 // they are added to `columns` [length].
 template <typename TokenOf>
 void attend_sequence(const SelfAttentionArgs& args, int64_t length, TokenOf token_of,
-                     std::vector<double>* columns = nullptr) {
+                     std::vector<double>* columns) {
   const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
   const auto count = static_cast<size_t>(length);
   std::vector<std::vector<double>> keys(count), values(count);
@@ -138,23 +138,19 @@ double half_entropy(const std::vector<double>& summed, int64_t heads) {
 void self_attention(const SelfAttentionArgs& args) {
   check_args(args);
   const int64_t batch = args.qkv.dim(0), frames = args.qkv.dim(1), tokens = args.qkv.dim(2);
-  for (int64_t b = 0; b < batch; ++b) {
-    if (args.axis == AttentionAxis::kSpatial) {
-      for (int64_t t = 0; t < frames; ++t) {
-        const int64_t first = (b * frames + t) * tokens;
-        std::vector<double> columns(static_cast<size_t>(tokens), 0.0);
-        attend_sequence(
-            args, tokens, [&](int64_t s) { return first + s; },
-            args.column_sums.empty() ? nullptr : &columns);
-        for (int64_t s = 0; !args.column_sums.empty() && s < tokens; ++s) {
-          store(args.column_sums, first + s,
-                columns[static_cast<size_t>(s)] / static_cast<double>(args.qkv.dim(4)));
-        }
-      }
-    } else {
-      for (int64_t s = 0; s < tokens; ++s) {
-        attend_sequence(args, frames, [&](int64_t t) { return (b * frames + t) * tokens + s; });
-      }
+  const bool spatial = args.axis == AttentionAxis::kSpatial;
+  const int64_t length = spatial ? tokens : frames, others = spatial ? frames : tokens;
+  for (int64_t sequence = 0; sequence < batch * others; ++sequence) {
+    const int64_t b = sequence / others, other = sequence % others;
+    const auto token_of = [&](int64_t position) {
+      return spatial ? (b * frames + other) * tokens + position
+                     : (b * frames + position) * tokens + other;
+    };
+    std::vector<double> columns(static_cast<size_t>(length), 0.0);
+    attend_sequence(args, length, token_of, args.column_sums.empty() ? nullptr : &columns);
+    for (int64_t i = 0; !args.column_sums.empty() && i < length; ++i) {
+      store(args.column_sums, token_of(i),
+            columns[static_cast<size_t>(i)] / static_cast<double>(args.qkv.dim(4)));
     }
   }
 }

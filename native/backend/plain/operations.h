@@ -27,6 +27,7 @@ float residual_value(float x, const std::array<ResidualTerm, kMaxResidualTerms>&
 bool is_noisy(const FrameMask& frames, int64_t row, int64_t token);
 void residual_add(const ResidualAddArgs& args);
 void token_scores(const TokenScoresArgs& args);
+void value_scores(const ValueScoresArgs& args);
 void spread_scores(const SpreadScoresArgs& args);
 void select_tokens(const SelectTokensArgs& args);
 void gather_rows(const GatherRowsArgs& args);

@@ -42,6 +42,7 @@ class PlainBackend final : public Backend {
   void biased_attention(const BiasedAttentionArgs& args) override { plain::biased_attention(args); }
   void residual_add(const ResidualAddArgs& args) override { plain::residual_add(args); }
   void token_scores(const TokenScoresArgs& args) override { plain::token_scores(args); }
+  void value_scores(const ValueScoresArgs& args) override { plain::value_scores(args); }
   void spread_scores(const SpreadScoresArgs& args) override { plain::spread_scores(args); }
   void select_tokens(const SelectTokensArgs& args) override { plain::select_tokens(args); }
   void gather_rows(const GatherRowsArgs& args) override { plain::gather_rows(args); }

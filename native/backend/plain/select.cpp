@@ -23,7 +23,7 @@ float base_score(const TokenScoresArgs& args, int64_t row, int64_t token) {
     const float* half = args.half_entropy.f32();
     return 1.0f + (half[first * tokens + token] + half[(first + batch / 2) * tokens + token]);
   }
-  if (args.score == TokenScore::kAttention) return args.attention.f32()[row * tokens + token];
+  if (is_statistic(args.score)) return args.statistic.f32()[row * tokens + token];
   const int64_t channels = args.input.dim(2), begin = (row * tokens + token) * channels;
   double squares = 0.0, cached_squares = 0.0, product = 0.0;
   for (int64_t i = begin; i < begin + channels; ++i) {
@@ -56,11 +56,30 @@ void token_scores(const TokenScoresArgs& args) {
       scores[n] = base_score(args, b, n);
       squares += static_cast<double>(scores[n]) * static_cast<double>(scores[n]);
     }
+    if (args.score == TokenScore::kRandom) squares = 1.0;
     const float norm = static_cast<float>(std::max(std::sqrt(squares), kSmallestScoreNorm));
     for (int64_t n = 0; n < tokens; ++n) {
       const float staleness = static_cast<float>(args.counters.i32()[b * tokens + n]);
       scores[n] = scores[n] / norm + args.staleness_weight * staleness;
     }
+  }
+}
+
+void value_scores(const ValueScoresArgs& args) {
+  check_args(args);
+  const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
+  for (int64_t token = 0; token < args.scores.elements(); ++token) {
+    double score = 0.0;
+    for (int64_t head = 0; head < heads; ++head) {
+      double squares = 0.0;
+      for (int64_t i = 0; i < width; ++i) {
+        const double v =
+            static_cast<double>(load(args.qkv, ((token * 3 + 2) * heads + head) * width + i));
+        squares += v * v;
+      }
+      score += 1.0 - std::sqrt(squares);
+    }
+    args.scores.f32()[token] = static_cast<float>(score);
   }
 }
 

@@ -45,6 +45,10 @@ class Dit {
   // one that the model does not have.
   void condition(std::span<const int32_t> labels);
 
+  // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
+  // them.
+  void seed(std::span<const uint64_t> clips) { trunk_.seed(clips); }
+
   // Steps of a clip come in order, from 0 or from a refresh point of the policy. Returns
   // [rows, Cout, 1, H, W], fp32, device; valid until the next call. Throws Error(kCancelled).
   ConstTensorView step(const DitStep& step, const StepHooks& hooks = {});

@@ -40,6 +40,12 @@ class DitTest : public testing::Test {
     int32_t label;
   };
 
+  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
+    std::vector<uint64_t> seeds;
+    for (const Clip& clip : clips) seeds.push_back(clip.seed);
+    return seeds;
+  }
+
   // Runs steps [first, last) of a batch on `start` (made from the seeds when null).
   Tensor run(const std::vector<Clip>& clips, const PolicySpec& spec, int first = 0,
              int last = kSteps, const Tensor* start = nullptr, const StepHooks& hooks = {}) {
@@ -58,6 +64,7 @@ class DitTest : public testing::Test {
       fill_initial_latent(latent.view().rows(static_cast<int64_t>(i), 1), clips[i].seed);
     }
     model.condition(labels);
+    model.seed(seeds_of(clips));
     if (start != nullptr) std::memcpy(latent.f32(), start->f32(), latent.bytes());
     Ddim sampler(*backend_, kSteps, {.scale = 1.5, .channels = 3}, latent.shape());
     const NoiseModel noise = [&](const NoiseRequest& request) {
@@ -86,7 +93,10 @@ TEST_F(DitTest, TocaWithEveryStepFullGivesTheBitsOfNone) {
 }
 
 TEST_F(DitTest, PicturesOfABatchHaveTheBitsTheyHaveAlone) {
-  for (const PolicySpec& spec : {PolicySpec{}, PolicySpec{"toca", {{"fresh_ratio", "0.3"}}}}) {
+  const PolicySpec random{"toca", {{"fresh_ratio", "0.3"}, {"score", "random"}}};
+  const PolicySpec values{"toca", {{"fresh_ratio", "0.3"}, {"score", "value_norm"}}};
+  for (const PolicySpec& spec :
+       {PolicySpec{}, PolicySpec{"toca", {{"fresh_ratio", "0.3"}}}, random, values}) {
     const Tensor batch = run({{1, 3}, {2, 7}}, spec);
     EXPECT_TRUE(same_bits(batch.view().rows(0, 1), run({{1, 3}}, spec)));
     EXPECT_TRUE(same_bits(batch.view().rows(1, 1), run({{2, 7}}, spec)));

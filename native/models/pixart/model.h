@@ -54,6 +54,10 @@ class Pixart {
   // the steps. Size in pixels, as asked for: what a model with micro conditions is told.
   void condition(const EncodedText& text, double pixel_height, double pixel_width);
 
+  // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
+  // them.
+  void seed(std::span<const uint64_t> clips) { trunk_.seed(clips); }
+
   // Steps of a clip come in order, from 0 or from a refresh point of the policy. Returns
   // [rows, Cout, 1, H, W], fp32, device; valid until the next call. Throws Error(kCancelled).
   ConstTensorView step(const PixartStep& step, const StepHooks& hooks = {});

@@ -76,6 +76,12 @@ class PixartTest : public testing::Test {
             .published = PublishedSettings::kPixartAlpha};
   }
 
+  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
+    std::vector<uint64_t> seeds;
+    for (const Clip& clip : clips) seeds.push_back(clip.seed);
+    return seeds;
+  }
+
   // A render that can be cut: latent and, once a step was done, the sampler's history.
   struct State {
     Tensor latent, history;
@@ -91,6 +97,7 @@ class PixartTest : public testing::Test {
     const RandomCaptions captions(clips, weights_.config.caption_channels);
     const EncodedText text = encode_captions(*backend_, weights_, captions, {}, true);
     model.condition(text, 96, 128);
+    model.seed(seeds_of(clips));
     State state{Tensor({n, 4, 1, 12, 16}, DType::kF32), Tensor()};
     for (size_t i = 0; i < clips.size(); ++i) {
       fill_initial_latent(state.latent.view().rows(static_cast<int64_t>(i), 1), clips[i].seed);
@@ -176,7 +183,8 @@ TEST_F(PixartTest, EveryModuleAccountsForEveryToken) {
 
 TEST_F(PixartTest, EveryScoreOfTheModelRanksItsTokens) {
   std::vector<Tensor> results;
-  for (const char* const score : {"entropy", "norm", "similarity", "attention"}) {
+  for (const char* const score :
+       {"entropy", "norm", "similarity", "attention", "value_norm", "random"}) {
     results.push_back(render({{1, 3}}, {"toca", {{"score", score}}}));
     for (size_t i = 0; i + 1 < results.size(); ++i) {
       EXPECT_FALSE(same_bits(results[i], results.back())) << score;

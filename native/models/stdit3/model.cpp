@@ -11,8 +11,9 @@ namespace engine {
 namespace {
 
 WorkspaceShape workspace_shape(const STDiT3Shape& shape, DType compute, const CachePolicy& policy) {
+  const TokenScore score = policy.score_settings().score;
   const bool scores_input =
-      policy.needs().scores && policy.score_settings().score != TokenScore::kEntropy;
+      policy.needs().scores && (score == TokenScore::kNorm || score == TokenScore::kSimilarity);
   return {.rows = shape.rows(),
           .latent_frames = shape.latent_frames,
           .latent_height = shape.latent_height,
@@ -52,9 +53,11 @@ void check_shape(const STDiT3Shape& shape, const CachePolicy& policy) {
   check(shape.clips > 0 && shape.latent_frames > 0 && shape.latent_height > 0 &&
             shape.latent_width > 0 && shape.pixel_height > 0 && shape.pixel_width > 0,
         "every size of a shape must be positive");
-  if (!shape.guided && policy.needs().scores) {
+  const bool pairs = policy.needs().scores && policy.score_settings().score == TokenScore::kEntropy;
+  if (!shape.guided && pairs) {
     throw Error(ErrorCode::kInvalidArgument,
-                "a policy that ranks tokens needs guidance: both halves share one ranking");
+                "a policy that ranks tokens by the entropy of text attention needs guidance: both "
+                "halves share one ranking");
   }
 }
 

@@ -53,6 +53,10 @@ class STDiT3 {
   // the steps; `fps` has one value for each clip.
   void condition(const STDiT3Text& text, std::span<const float> fps, const TensorTap& tap = {});
 
+  // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
+  // them.
+  void seed(std::span<const uint64_t> clips) { blocks_.seed(clips); }
+
   // Steps of a clip come in order, from 0 or from a refresh point of the policy. Returns
   // [rows, Cout, T, H, W], fp32, device; valid until the next call. Throws Error(kCancelled).
   ConstTensorView step(const STDiT3Step& step, const StepHooks& hooks = {});

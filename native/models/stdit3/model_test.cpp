@@ -56,6 +56,7 @@ class STDiT3Test : public testing::Test {
     const STDiT3Text text = encode(clips);
     const std::vector<float> fps(clips.size(), 24.0f);
     model.condition(text, fps);
+    model.seed(seeds_of(clips));
 
     Tensor latent({n, 4, 2, 4, 5}, DType::kF32);
     for (int64_t i = 0; i < n; ++i) {
@@ -82,6 +83,12 @@ class STDiT3Test : public testing::Test {
     };
     for (int step = first; step < last; ++step) sampler.step(step, latent, velocity, noise);
     return latent;
+  }
+
+  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
+    std::vector<uint64_t> seeds;
+    for (const Clip& clip : clips) seeds.push_back(clip.seed);
+    return seeds;
   }
 
   STDiT3Text encode(const std::vector<Clip>& clips) {
@@ -137,19 +144,52 @@ TEST_F(STDiT3Test, ClipsOfABatchHaveTheBitsTheyHaveAlone) {
   }
 }
 
+PolicySpec ranked_by(const char* score) {
+  return {"toca", {{"fresh_ratio", "0.3"}, {"score", score}}};
+}
+
+TEST_F(STDiT3Test, EveryScoreRanksTheTokensOfAClipAsItDoesAlone) {
+  std::vector<Tensor> results;
+  for (const char* const score :
+       {"entropy", "norm", "similarity", "attention", "value_norm", "random"}) {
+    const Tensor batch = run({{1, 3}, {2, 6}}, ranked_by(score));
+    results.push_back(run({{2, 6}}, ranked_by(score)));
+    EXPECT_TRUE(same_bits(batch.view().rows(1, 1), results.back())) << score;
+    for (size_t i = 0; i + 1 < results.size(); ++i) {
+      EXPECT_FALSE(same_bits(results[i], results.back())) << score;
+    }
+  }
+}
+
 TEST_F(STDiT3Test, TheNumberOfThreadsChangesNoBit) {
-  const PolicySpec toca{"toca", {{"fresh_ratio", "0.3"}}};
-  const Tensor one = run({{1, 3}, {2, 6}}, toca);
+  std::vector<PolicySpec> specs{{"pab", {}}};
+  for (const char* const score : {"entropy", "attention", "value_norm", "random"}) {
+    specs.push_back(ranked_by(score));
+  }
+  std::vector<Tensor> one;
+  for (const PolicySpec& spec : specs) one.push_back(run({{1, 3}, {2, 6}}, spec));
   backend_ = make_backend(3);
   weights_ = load_tiny();
-  EXPECT_TRUE(same_bits(one, run({{1, 3}, {2, 6}}, toca)));
+  for (size_t i = 0; i < specs.size(); ++i) {
+    EXPECT_TRUE(same_bits(one[i], run({{1, 3}, {2, 6}}, specs[i]))) << i;
+  }
+}
+
+TEST_F(STDiT3Test, PabReusesWholeModules) {
+  const Tensor none = run({{1, 3}}, {});
+  EXPECT_FALSE(same_bits(none, run({{1, 3}}, {"pab", {}})));
+  // Nothing lies between 500 and 500.
+  const PolicySpec never{"pab", {{"window_low", "500"}, {"window_high", "500"}}};
+  EXPECT_TRUE(same_bits(none, run({{1, 3}}, never)));
 }
 
 TEST_F(STDiT3Test, ARenderTakenUpAtARefreshPointHasTheSameBits) {
-  const PolicySpec toca{"toca", {}};
-  const Tensor whole = run({{1, 3}}, toca);
-  const Tensor cut = run({{1, 3}}, toca, 0, 6);
-  EXPECT_TRUE(same_bits(whole, run({{1, 3}}, toca, 6, kSteps, &cut)));
+  for (const PolicySpec& toca :
+       {PolicySpec{"toca", {}}, ranked_by("value_norm"), ranked_by("random")}) {
+    const Tensor whole = run({{1, 3}}, toca);
+    const Tensor cut = run({{1, 3}}, toca, 0, 6);
+    EXPECT_TRUE(same_bits(whole, run({{1, 3}}, toca, 6, kSteps, &cut)));
+  }
 }
 
 TEST_F(STDiT3Test, CleanFramesKeepTheirBitsAndTheModelSeesThem) {

@@ -107,9 +107,14 @@ void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView fea
     attention.rope_cos = space_.rope_cos;
     attention.rope_sin = space_.rope_sin;
   }
-  const TensorView columns = store_.attention(block.layer, block.kind);
-  if (!columns.empty() && ranking_reads(block, Module::kSelfAttention)) {
-    attention.column_sums = columns.reshaped({rows, frames, spatial});
+  if (ranking_reads(block, Module::kSelfAttention)) {
+    const auto statistic = [&](TokenScore score) {
+      const TensorView kept = store_.statistic(block.layer, block.kind, score);
+      return kept.empty() ? kept : kept.reshaped({rows, frames, spatial});
+    };
+    attention.column_sums = statistic(TokenScore::kAttention);
+    const TensorView values = statistic(TokenScore::kValueNorm);
+    if (!values.empty()) backend_.value_scores({.qkv = attention.qkv, .scores = values});
   }
   backend_.self_attention(attention);
   backend_.linear({.weights = block.weights->attn_proj.get(),

@@ -68,6 +68,8 @@ class BlockRunner {
   // outlive it.
   void begin_step(int step, const FrameMask& frames, std::span<const int32_t> text_offsets,
                   const StepHooks& hooks);
+  // Seeds of the clips; a policy that ranks at random draws from them.
+  void seed(std::span<const uint64_t> clips) { selector_.seed(clips); }
   // Runs the block on buffers.x.
   void run(const BlockInput& block);
 

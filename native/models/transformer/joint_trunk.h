@@ -28,6 +28,10 @@ class JointTrunk {
   JointTrunk(const JointTrunk&) = delete;  // its parts refer to each other
   JointTrunk& operator=(const JointTrunk&) = delete;
 
+  // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
+  // them.
+  void seed(std::span<const uint64_t> clips) { blocks_.seed(clips); }
+
   // With buffers.vectors filled. Returns [rows, Cout, 1, H, W], fp32, device; valid until the next
   // call. Throws Error(kCancelled).
   ConstTensorView step(const JointStep& step, const StepHooks& hooks);

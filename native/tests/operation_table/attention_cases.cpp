@@ -49,11 +49,13 @@ OperationCase self_case(AttentionAxis axis, SelfSizes sizes, bool norm, bool rop
 }
 
 // Self-attention that also sums the columns of its maps.
-OperationCase column_case(SelfSizes sizes, bool norm, DType dtype) {
+OperationCase column_case(SelfSizes sizes, bool norm, DType dtype,
+                          AttentionAxis axis = AttentionAxis::kSpatial) {
   std::string name =
       case_name("self_attention_columns",
                 {sizes.batch, sizes.frames, sizes.tokens, sizes.heads, sizes.width}, dtype);
   name += norm ? "_norm" : "";
+  name += axis == AttentionAxis::kTemporal ? "_temporal" : "";
   return {name, sizes.batch, tolerance_of(dtype), [=] {
             const Source qkv = normal(
                 {sizes.batch, sizes.frames, sizes.tokens, 3, sizes.heads, sizes.width}, 1, dtype);
@@ -61,6 +63,7 @@ OperationCase column_case(SelfSizes sizes, bool norm, DType dtype) {
             return [=](Workbench& bench, Rows rows) {
               SelfAttentionArgs args;
               args.qkv = bench.in(qkv, rows);
+              args.axis = axis;
               if (norm) {
                 args.q_norm = bench.in(q_norm);
                 args.k_norm = bench.in(k_norm);
@@ -182,6 +185,7 @@ std::vector<OperationCase> attention_cases() {
     cases.push_back(column_case({2, 3, 21, 3, 6}, true, dtype));
     cases.push_back(column_case({2, 1, 64, 2, 72}, false, dtype));
     cases.push_back(column_case({2, 1, 405, 2, 72}, true, dtype));
+    cases.push_back(column_case({2, 15, 37, 3, 72}, true, dtype, AttentionAxis::kTemporal));
     cases.push_back(cross_case({11, 11, 3, 6, {5, 1, 8}}, dtype));
     cases.push_back(cross_case({64, 13, 4, 36, {77, 20}}, dtype));
     cases.push_back(cross_case({300, 60, 16, 72, {40, 40}}, dtype));

@@ -29,18 +29,18 @@ OperationCase entropy_case(ScoreSizes sizes) {
           }};
 }
 
-OperationCase attention_score_case(ScoreSizes sizes) {
-  return {case_name("token_scores_attention", {sizes.batch, sizes.tokens}), sizes.batch,
+OperationCase statistic_score_case(const std::string& name, TokenScore score, ScoreSizes sizes) {
+  return {case_name("token_scores_" + name, {sizes.batch, sizes.tokens}), sizes.batch,
           tolerance_of(DType::kF32), [=] {
-            const Source columns = normal({sizes.batch, sizes.tokens}, 1);
+            const Source statistic = normal({sizes.batch, sizes.tokens}, 1);
             const Source counters = integers({sizes.batch, sizes.tokens}, 2, 7);
             return [=](Workbench& bench, Rows rows) {
               bench.backend().token_scores(
-                  {.score = TokenScore::kAttention,
+                  {.score = score,
                    .half_entropy = {},
                    .input = {},
                    .cached = {},
-                   .attention = bench.in(columns, rows),
+                   .statistic = bench.in(statistic, rows),
                    .counters = bench.in(counters, rows),
                    .staleness_weight = 0.25f / 3.0f,
                    .scores = bench.out({rows.count, sizes.tokens}, DType::kF32)});
@@ -66,6 +66,21 @@ OperationCase feature_score_case(TokenScore score, ScoreSizes sizes, DType dtype
                    .counters = bench.in(counters, rows),
                    .staleness_weight = 0.1f,
                    .scores = bench.out({rows.count, sizes.tokens}, DType::kF32)});
+            };
+          }};
+}
+
+// `channels` of each head; the tokens as two frames where they are even.
+OperationCase value_score_case(ScoreSizes sizes, int64_t heads, DType dtype) {
+  const int64_t frames = sizes.tokens % 2 == 0 ? 2 : 1, spatial = sizes.tokens / frames;
+  return {case_name("value_scores", {sizes.batch, sizes.tokens, heads, sizes.channels}, dtype),
+          sizes.batch, tolerance_of(DType::kF32), [=] {
+            const Source qkv =
+                normal({sizes.batch, frames, spatial, 3, heads, sizes.channels}, 1, dtype);
+            return [=](Workbench& bench, Rows rows) {
+              bench.backend().value_scores(
+                  {.qkv = bench.in(qkv, rows),
+                   .scores = bench.out({rows.count, frames, spatial}, DType::kF32)});
             };
           }};
 }
@@ -169,8 +184,16 @@ std::vector<OperationCase> selection_cases() {
     cases.push_back(gather_case({2, 9, 3}, 0, dtype, dtype));
     cases.push_back(scatter_case({2, 9, 3}, 0, dtype, dtype));
   }
-  cases.push_back(attention_score_case({2, 37, 0}));
-  cases.push_back(attention_score_case({2, 1024, 0}));
+  for (const ScoreSizes sizes : {ScoreSizes{2, 37, 0}, {2, 1024, 0}}) {
+    cases.push_back(statistic_score_case("attention", TokenScore::kAttention, sizes));
+    cases.push_back(statistic_score_case("value_norm", TokenScore::kValueNorm, sizes));
+    cases.push_back(statistic_score_case("random", TokenScore::kRandom, sizes));
+  }
+  for (const DType dtype : {kF32, kBF16}) {
+    cases.push_back(value_score_case({1, 1, 1}, 1, dtype));
+    cases.push_back(value_score_case({2, 13, 6}, 3, dtype));
+    cases.push_back(value_score_case({2, 405, 72}, 16, dtype));
+  }
   for (const GridSizes sizes : {GridSizes{1, 1, 1, 1}, {2, 16, 16, 2}, {2, 7, 10, 4}}) {
     cases.push_back(spread_case("random", sizes));
     cases.push_back(spread_case("hard", sizes));
