@@ -26,14 +26,15 @@ const spec: RenderSpec = {
   initialLatentKey: "",
   saveLatent: false,
   saveFrames: false,
+  sampler: "",
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 
 export async function benchModels(): Promise<readonly Model[]> {
   const { name, configs } = await readModelFolder(path.join(packageRoot(), "models", "demo"));
-  const { transformer, vae, textEncoder } = configs;
+  const { transformer, vae, textEncoder, modelIndex } = configs;
   const texts = { transformerConfig: transformer, vaeConfig: vae, textEncoderConfig: textEncoder };
-  return [{ name, weightsDigest: "bench", ...texts }];
+  return [{ name, weightsDigest: "bench", ...texts, modelIndex }];
 }
 
 export function benchHello(workerId: string, models: readonly Model[]): Hello {

@@ -80,6 +80,7 @@ function submit(bench: Bench, number: number): void {
           initialLatentKey: "",
           saveLatent: false,
           saveFrames: false,
+          sampler: "",
           trace: "none",
         },
       },
@@ -102,7 +103,12 @@ function join(bench: Bench, worker: string): void {
     ...{ name: `cuda:${index}`, kind: `cuda-gpu${Number(worker.slice(1)) % 3}-bf16` },
     ...({ memoryBytes: 80e9, dtype: "bf16", condition: "ready", loadedModel: "demo" } as const),
   }));
-  const configs = { transformerConfig: "{}", vaeConfig: "{}", textEncoderConfig: "{}" };
+  const configs = {
+    transformerConfig: "{}",
+    vaeConfig: "{}",
+    textEncoderConfig: "{}",
+    modelIndex: "",
+  };
   const models = [{ name: "demo", weightsDigest: "w", ...configs }];
   const hello = { id: worker, version: "0", devices, models, held: [], draining: false };
   bench.do({ type: "hello", hello });

@@ -33,6 +33,7 @@ function requestOf(name: PolicyName): RenderRequest {
     fps: 8,
     steps: 30,
     guidance: 4,
+    sampler: "",
     seed: 42n,
     policy: { name, options: {} },
   };

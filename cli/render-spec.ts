@@ -1,9 +1,10 @@
 // The options that say what a batch looks like, shared by `render`, `submit` and `estimate`: how
-// they are read, and how they, the model's own defaults and Open-Sora's defaults make a RenderSpec.
+// they are read, and how they, the model's own defaults and what its family was published with make
+// a RenderSpec.
 import { type Command, Option } from "commander";
 import { FarmError } from "../common/errors.js";
 import type { ModelDefaults } from "../engine/model-folder.js";
-import { type PlanRequest, requestBounds } from "../engine/plan.js";
+import { type ModelTraits, type PlanRequest, requestBounds } from "../engine/plan.js";
 import type { RenderSpec } from "../proto/gen/tocafarm/v1/render.js";
 import {
   checkPrompts,
@@ -30,6 +31,7 @@ export interface SpecOptions {
   readonly saveFps?: number;
   readonly steps?: number;
   readonly guidance?: number;
+  readonly sampler?: string;
   readonly seed?: bigint;
   readonly policy?: string;
   readonly policyOption?: PolicyOptions;
@@ -84,6 +86,7 @@ export function addPlanOptions(command: Command): Command {
     new Option("--guidance <n>", "scale of classifier-free guidance").argParser(
       number("--guidance", 0, guidanceMax),
     ),
+    new Option("--sampler <name>", "ddim or ddpm of a DiT; other models have one"),
     new Option(
       "--policy <name>",
       "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
@@ -107,28 +110,37 @@ export async function promptsOf({ prompt, prompts }: SpecOptions): Promise<reado
   return [...typed, ...read];
 }
 
-// Open-Sora v1.2's inference configuration.
-const usual = { frames: 51, fps: 24, steps: 30, guidance: 7, seed: 42n } as const;
+// Open-Sora v1.2's inference configuration: for a model that only the workers know.
+const openSora = { frames: 51, fps: 24, guidance: 7 };
+const openSoraSteps = 30;
+const usualSeed = 42n;
 // A still image is conditioned on this rate.
 const imageFps = 120;
 
-/** Options win over the model's defaults, these over the usual ones. */
-export function renderSpec(
-  options: SpecOptions,
-  model: { readonly name: string; readonly defaults: ModelDefaults },
-): RenderSpec {
-  const { defaults } = model;
+/** What a command knows of a model; of a bare name, no traits. */
+export interface NamedModel {
+  readonly name: string;
+  readonly defaults: ModelDefaults;
+  readonly traits?: ModelTraits;
+}
+
+/** Options win over the model's defaults, these over what its family was published with. */
+export function renderSpec(options: SpecOptions, model: NamedModel): RenderSpec {
+  const { defaults, traits } = model;
+  const usual = traits ?? openSora;
   const frames = options.frames ?? defaults.frames ?? usual.frames;
   const fps = options.fps ?? defaults.fps ?? usual.fps;
+  const sampler = options.sampler ?? defaults.sampler ?? "";
   return {
     model: model.name,
     frames,
-    ...frameSize(options, defaults),
+    ...frameSize(options, { ...traits, ...defaults }),
     fps: frames === 1 && options.fps === undefined ? imageFps : fps,
     saveFps: options.saveFps ?? fps,
-    steps: options.steps ?? defaults.steps ?? usual.steps,
+    steps: options.steps ?? usualSteps(sampler, model),
+    sampler,
     guidance: options.guidance ?? defaults.guidance ?? usual.guidance,
-    seed: options.seed ?? usual.seed,
+    seed: options.seed ?? usualSeed,
     policy: { name: options.policy ?? "none", options: { ...options.policyOption } },
     scores: {
       aesthetic: options.aes,
@@ -146,14 +158,22 @@ export function renderSpec(
 
 /** All of a spec that decides its plan. */
 export function planRequest(spec: RenderSpec): PlanRequest {
-  const { frames, height, width, fps, steps, guidance, policy } = spec;
+  const { frames, height, width, fps, steps, guidance, sampler, policy } = spec;
   const { name, options } = policy ?? { name: "none", options: {} };
-  return { frames, height, width, fps, steps, guidance, policy: { name, options } };
+  return { frames, height, width, fps, steps, guidance, sampler, policy: { name, options } };
 }
 
-function frameSize(options: SpecOptions, defaults: ModelDefaults): FrameSize {
+/** Each sampler has its own; the model's default is for the model's sampler. */
+function usualSteps(sampler: string, { defaults, traits }: NamedModel): number {
+  const isDefault = sampler === (defaults.sampler ?? "");
+  if (isDefault && defaults.steps !== undefined) return defaults.steps;
+  const known = traits?.samplers.find(({ name }) => name === sampler) ?? traits?.samplers[0];
+  return known?.steps ?? openSoraSteps;
+}
+
+function frameSize(options: SpecOptions, usual: Partial<FrameSize>): FrameSize {
   if (options.imageSize !== undefined) return imageSizeOption(options.imageSize);
-  const { height, width } = defaults;
+  const { height, width } = usual;
   const isNamed = options.resolution !== undefined || options.aspectRatio !== undefined;
   if (!isNamed && height !== undefined && width !== undefined) return { height, width };
   return namedSize(

@@ -54,7 +54,7 @@ export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
   readonly log: Log;
   readonly teardown: Teardown;
-  readonly plan: Planner;
+  readonly planner: Planner;
 }
 
 /**
@@ -62,7 +62,7 @@ export interface CoordinatorOptions {
  * `teardown`.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Serving> {
-  const { config, log, teardown, plan } = options;
+  const { config, log, teardown, planner } = options;
   const { pool, rules, dataFolder } = config;
   const lock = await lockFolder(dataFolder);
   teardown.add("folder lock", () => lock.release());
@@ -74,7 +74,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Ser
   const uploadFolder = path.join(dataFolder, "uploads");
   const { rpc, standard } = await serveRpc(options, replica, {
     farmOf: (life) => {
-      const parts = { store, prompts, plan, uploadFolder };
+      const parts = { store, prompts, planner, uploadFolder };
       return renderFarmService({ ...parts, farm: life, stopping: life.over, pool, leader });
     },
     linkOf: (life) => {

@@ -5,7 +5,7 @@ import { exitWith, runProcess } from "../common/lifecycle.js";
 import { createLog } from "../common/log.js";
 import { coordinatorConfig, coordinatorFlags } from "./config.js";
 import { startCoordinator } from "./coordinator.js";
-import { planWithEngine } from "./planner.js";
+import { enginePlanner } from "./planner.js";
 
 /** Streams, log and nats-server have bounds of their own, which add up to less. */
 const stopMsMax = 10_000;
@@ -19,7 +19,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const log = createLog("coordinator", config.logLevel);
   await runProcess({
     log,
-    start: (teardown) => startCoordinator({ config, log, teardown, plan: planWithEngine }),
+    start: (teardown) => startCoordinator({ config, log, teardown, planner: enginePlanner }),
     stopMsMax,
   });
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../common/paths.js";
 import { testSpec } from "../test/support/coordinator-core.js";
-import { planWithEngine } from "./planner.js";
+import { enginePlanner } from "./planner.js";
 
 const config = (part: string) =>
   readFileSync(path.join(packageRoot(), "models", "demo", part, "config.json"), "utf8");
@@ -15,11 +15,12 @@ const model = {
   transformerConfig: config("transformer"),
   vaeConfig: config("vae"),
   textEncoderConfig: config("text_encoder"),
+  modelIndex: "",
 };
 
 test("the engine plans a submission from config texts, and toca saves FLOPs", () => {
-  const toca = planWithEngine(model, testSpec, "fp32");
-  const none = planWithEngine(
+  const toca = enginePlanner.plan(model, testSpec, "fp32");
+  const none = enginePlanner.plan(
     model,
     { ...testSpec, policy: { name: "none", options: {} } },
     "fp32",
@@ -32,7 +33,7 @@ test("the engine plans a submission from config texts, and toca saves FLOPs", ()
 
 test("the log learns from where a render can be resumed", () => {
   const of = (name: string) =>
-    planWithEngine(model, { ...testSpec, steps: 30, policy: { name, options: {} } }, "fp32");
+    enginePlanner.plan(model, { ...testSpec, steps: 30, policy: { name, options: {} } }, "fp32");
   assert.deepEqual(of("toca").refreshPoints, [1, 2, 6, 12, 18, 24]);
   assert.deepEqual(
     of("none").refreshPoints,
@@ -41,8 +42,20 @@ test("the log learns from where a render can be resumed", () => {
 });
 
 test("a bound that is broken is named", () => {
-  assert.throws(() => planWithEngine(model, { ...testSpec, steps: 0 }, "fp32"), {
+  assert.throws(() => enginePlanner.plan(model, { ...testSpec, steps: 0 }, "fp32"), {
     code: "INVALID_ARGUMENT",
     message: /steps is 0/,
+  });
+});
+
+test("a prompt that is no class of a model of classes is named", () => {
+  const classes = { hidden_size: 8, num_heads: 1, depth: 1, num_classes: 3 };
+  const modelIndex = JSON.stringify({ id2label: { 1: "goldfish" } });
+  const dit = { ...model, transformerConfig: JSON.stringify(classes), modelIndex };
+  enginePlanner.checkPrompts(dit, ["0", "Goldfish"]);
+  enginePlanner.checkPrompts(model, ["a goldfish"]);
+  assert.throws(() => enginePlanner.checkPrompts(dit, ["0", "gold fish"]), {
+    code: "INVALID_ARGUMENT",
+    message: /"gold fish" is no class of this model; similar are "goldfish"/,
   });
 });

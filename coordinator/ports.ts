@@ -119,8 +119,13 @@ export interface ReplicaPort {
   readonly leader: LeaderInfo | null;
 }
 
-/** What the plan says of one clip. Throws INVALID_ARGUMENT with the bound that is broken. */
-export type Planner = (model: ModelInfo, spec: RenderSpec, dtype: string) => PlanFigures;
+/** What the engine knows of a submission without weights. */
+export interface Planner {
+  /** What the plan says of one clip. Throws INVALID_ARGUMENT with the bound that is broken. */
+  plan(model: ModelInfo, spec: RenderSpec, dtype: string): PlanFigures;
+  /** Throws INVALID_ARGUMENT with the first prompt that the model cannot render. */
+  checkPrompts(model: ModelInfo, prompts: readonly string[]): void;
+}
 
 /** Prompts of batches, as blobs of the artifact store. */
 export interface PromptStore {

@@ -16,13 +16,34 @@ export interface NativeVersions {
 }
 
 /**
- * Texts of a model folder's config.json files; the text encoder's and the VAE's may be "" when
- * unknown.
+ * Texts of a model folder's config.json files, and of its model_index.json; all but the
+ * transformer's may be "" when unknown.
  */
 export interface NativeModelConfigs {
   readonly transformer: string;
   readonly vae: string;
   readonly textEncoder: string;
+  /** Holds the names of classes, where prompts are classes. */
+  readonly modelIndex: string;
+}
+
+/** See native/include/engine/model_traits.h. */
+export interface NativeModelTraits {
+  readonly family: "stdit3" | "pixart" | "dit";
+  /** A caption, or the number or name of a class. */
+  readonly prompt: "text" | "class";
+  /** Frames must be 1. */
+  readonly imagesOnly: boolean;
+  /** Height and width must be those below. */
+  readonly fixedSize: boolean;
+  /** The request that the model was published with. */
+  readonly frames: number;
+  readonly height: number;
+  readonly width: number;
+  readonly fps: number;
+  readonly guidance: number;
+  /** At least one; the first is the usual one. */
+  readonly samplers: readonly { readonly name: string; readonly steps: number }[];
 }
 
 export interface NativePolicy {
@@ -32,7 +53,7 @@ export interface NativePolicy {
 
 /** bindings/request.cpp; see native/include/engine/request.h for units and bounds. */
 export interface NativeRequest {
-  /** Cleaned text. */
+  /** Cleaned text, or a class. */
   readonly prompt: string;
   readonly frames: number;
   readonly height: number;
@@ -41,6 +62,8 @@ export interface NativeRequest {
   readonly steps: number;
   readonly guidance: number;
   readonly seed: bigint;
+  /** One that the model was published with; "" = the usual one. */
+  readonly sampler: string;
   readonly policy: NativePolicy;
   readonly textTokensNominal: number;
 }
@@ -69,6 +92,8 @@ export interface NativePlannedStep {
 
 /** bindings/plan.cpp; see native/include/engine/plan.h. */
 export interface NativePlan {
+  readonly family: NativeModelTraits["family"];
+  readonly sampler: string;
   readonly tokens: number;
   readonly tokensPerFrame: number;
   readonly latentFrames: number;
@@ -221,6 +246,10 @@ export interface NativeEngine {
 
 export interface NativeAddon {
   versions(): NativeVersions;
+  /** Pure. Throws INVALID_CHECKPOINT, and UNSUPPORTED with the name of an unknown model. */
+  describeModel(configs: NativeModelConfigs): NativeModelTraits;
+  /** Throws INVALID_ARGUMENT with the first prompt that is no class of a model of classes. */
+  checkPrompts(configs: NativeModelConfigs, prompts: readonly string[]): void;
   /** Pure: no weights, no device. Throws INVALID_ARGUMENT with the bound that is broken. */
   plan(configs: NativeModelConfigs, request: NativeRequest, dtype: "fp32" | "bf16"): NativePlan;
   /** Loads a model on a new engine thread. */

@@ -13,6 +13,7 @@ const request = {
   fps: 24,
   steps: 1,
   guidance: 1,
+  sampler: "",
   policy: { name: "none", options: {} },
 };
 
@@ -51,12 +52,13 @@ test("an addon of another version is told", async (t) => {
 });
 
 const addon = (plan: string) => `
-  exports.versions = exports.createEngine = exports.weightsDigest = () => {};
+  exports.versions = exports.describeModel = exports.checkPrompts = () => {};
+  exports.createEngine = exports.weightsDigest = () => {};
   exports.plan = () => { ${plan} };`;
 
 test("an error of the addon keeps its code and message", async (t) => {
   await useAddon(t, addon('throw Object.assign(new Error("w"), { code: "INVALID_CHECKPOINT" })'));
-  const configs = { transformer: "", vae: "", textEncoder: "" };
+  const configs = { transformer: "", vae: "", textEncoder: "", modelIndex: "" };
   assert.throws(() => makePlan(configs, request, "fp32"), {
     name: "FarmError",
     code: "INVALID_CHECKPOINT",
@@ -66,6 +68,6 @@ test("an error of the addon keeps its code and message", async (t) => {
 
 test("an error without a code is our own mistake", async (t) => {
   await useAddon(t, addon('throw new TypeError("undefined is no plan")'));
-  const configs = { transformer: "", vae: "", textEncoder: "" };
+  const configs = { transformer: "", vae: "", textEncoder: "", modelIndex: "" };
   assert.throws(() => makePlan(configs, request, "fp32"), { code: "INTERNAL" });
 });

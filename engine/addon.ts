@@ -9,7 +9,10 @@ import type { NativeAddon } from "./addon-types.js";
 
 const addonVariable = "TOCAFARM_ADDON";
 const builtAddon = "build/native/bindings/tocafarm.node";
-const exportedFunctions = ["versions", "plan", "createEngine", "weightsDigest"] as const;
+const exportedFunctions = [
+  ...(["versions", "describeModel", "checkPrompts", "plan"] as const),
+  ...(["createEngine", "weightsDigest"] as const),
+] as const;
 
 /** Where the addon is looked for: $TOCAFARM_ADDON, else the build folder of this checkout. */
 export function addonPath(): string {

@@ -12,6 +12,7 @@ const options: RenderOptions = {
     fps: 8,
     steps: 8,
     guidance: 4,
+    sampler: "",
     policy: { name: "toca", options: {} },
   },
   initialLatentPath: "noise.safetensors",

@@ -1,10 +1,12 @@
-// A model folder on disk: transformer/, vae/, text_encoder/, tokenizer/, each as its own hub
-// repository has it, and defaults.json with the model's usual settings. Only texts are read here;
-// weights are the engine's.
+// A model folder on disk: transformer/, vae/ and, where prompts are texts, text_encoder/ and
+// tokenizer/, each as its own hub repository has it; model_index.json where the names of classes
+// are, and defaults.json with the model's usual settings. Only texts are read here; weights are the
+// engine's.
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { FarmError } from "../common/errors.js";
-import type { NativeModelConfigs } from "./addon-types.js";
+import type { NativeModelConfigs, NativeModelTraits } from "./addon-types.js";
+import { describeModel } from "./plan.js";
 import { requestBounds } from "./request.js";
 
 /** A model's usual settings; a flag wins over each, and each may be missing. */
@@ -15,6 +17,7 @@ export interface ModelDefaults {
   readonly fps?: number;
   readonly steps?: number;
   readonly guidance?: number;
+  readonly sampler?: string;
 }
 
 /** What can be planned with: no weights. */
@@ -22,6 +25,7 @@ export interface ModelTexts {
   /** The folder's base name: what batches call the model. */
   readonly name: string;
   readonly configs: NativeModelConfigs;
+  readonly traits: NativeModelTraits;
   readonly defaults: ModelDefaults;
 }
 
@@ -33,23 +37,43 @@ export interface ModelFolder extends ModelTexts {
 // Published configs have under 2 kB; defaults a few lines.
 const textBytesMax = 1024 * 1024;
 const namePattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$/;
-const subfolders = ["transformer", "vae", "text_encoder", "tokenizer"] as const;
+const subfolders = ["transformer", "vae"] as const;
+const textSubfolders = ["text_encoder", "tokenizer"] as const;
 
 /**
  * Reads the texts of a model folder. Throws NOT_FOUND for a missing folder or file,
- * INVALID_CHECKPOINT for a text that is damaged, INVALID_ARGUMENT for a name that cannot be used.
+ * INVALID_CHECKPOINT for a text that is damaged, UNSUPPORTED for a model that the engine does not
+ * know, INVALID_ARGUMENT for a name that cannot be used.
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const { path, name } = await namedFolder(folder);
-  for (const subfolder of subfolders) {
-    await checkFolder(join(path, subfolder), `a model folder has ${subfolders.join(", ")}`);
-  }
-  const configs = {
+  await checkSubfolders(path, subfolders);
+  const vital = {
     transformer: await readConfig(join(path, "transformer", "config.json")),
     vae: await readConfig(join(path, "vae", "config.json")),
-    textEncoder: await readConfig(join(path, "text_encoder", "config.json")),
+    modelIndex: await readModelIndex(join(path, "model_index.json")),
   };
-  return { name, path, configs, defaults: await readDefaults(join(path, "defaults.json")) };
+  const traits = describeModel({ ...vital, textEncoder: "" });
+  const configs = { ...vital, textEncoder: traits.prompt === "text" ? await textConfig(path) : "" };
+  return { name, path, configs, traits, defaults: await readDefaults(join(path, "defaults.json")) };
+}
+
+async function textConfig(path: string): Promise<string> {
+  await checkSubfolders(path, textSubfolders);
+  return readConfig(join(path, "text_encoder", "config.json"));
+}
+
+async function checkSubfolders(path: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await checkFolder(join(path, name), `a folder of such a model has ${names.join(", ")}`);
+  }
+}
+
+/** "" where there is none. */
+async function readModelIndex(path: string): Promise<string> {
+  const text = await readText(path);
+  if (text !== undefined) parseObject(path, text);
+  return text ?? "";
 }
 
 /**
@@ -68,8 +92,10 @@ export async function readModelTexts(folder: string): Promise<ModelTexts> {
     transformer: await readConfig(join(path, "transformer", "config.json")),
     vae: await optional("vae"),
     textEncoder: await optional("text_encoder"),
+    modelIndex: await readModelIndex(join(path, "model_index.json")),
   };
-  return { name, configs, defaults: await readDefaults(join(path, "defaults.json")) };
+  const traits = describeModel(configs);
+  return { name, configs, traits, defaults: await readDefaults(join(path, "defaults.json")) };
 }
 
 async function namedFolder(folder: string): Promise<{ path: string; name: string }> {
@@ -104,7 +130,8 @@ async function readConfig(path: string): Promise<string> {
   return text;
 }
 
-const defaultFields: { readonly [Field in keyof ModelDefaults]-?: readonly [number, number] } = {
+type NumberField = Exclude<keyof ModelDefaults, "sampler">;
+const numberFields: { readonly [Field in NumberField]: readonly [number, number] } = {
   frames: [1, requestBounds.framesMax],
   height: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
   width: [requestBounds.sidePixelsMin, requestBounds.sidePixelsMax],
@@ -117,17 +144,22 @@ const fractionalFields: ReadonlySet<string> = new Set(["fps", "guidance"]);
 async function readDefaults(path: string): Promise<ModelDefaults> {
   const text = await readText(path);
   if (text === undefined) return {};
-  const defaults: Record<string, number> = {};
+  const defaults: Record<string, number | string> = {};
   for (const [field, value] of Object.entries(parseObject(path, text))) {
     defaults[field] = checkedDefault(path, field, value);
   }
   return defaults;
 }
 
-function checkedDefault(path: string, field: string, value: unknown): number {
-  const bounds = Object.entries(defaultFields).find(([name]) => name === field)?.[1];
+/** Whether the model has such a sampler is the plan's to judge. */
+function checkedDefault(path: string, field: string, value: unknown): number | string {
+  if (field === "sampler") {
+    if (typeof value === "string") return value;
+    throw damaged(path, `has sampler = ${JSON.stringify(value)}; it must be a name`);
+  }
+  const bounds = Object.entries(numberFields).find(([name]) => name === field)?.[1];
   if (bounds === undefined) {
-    const known = Object.keys(defaultFields).join(", ");
+    const known = [...Object.keys(numberFields), "sampler"].join(", ");
     throw damaged(path, `has the unknown field ${JSON.stringify(field)}; known are ${known}`);
   }
   const [min, max] = bounds;

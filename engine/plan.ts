@@ -2,7 +2,7 @@
 // config texts alone. The engine executes it, `estimate` prints it, the coordinator stores its
 // figures: one source. This file is all of engine/ that the coordinator sees.
 import { loadAddon } from "./addon.js";
-import type { NativeModelConfigs, NativePlan } from "./addon-types.js";
+import type { NativeModelConfigs, NativeModelTraits, NativePlan } from "./addon-types.js";
 import { translated } from "./errors.js";
 import { nativePlanRequest, type PlanRequest } from "./request.js";
 
@@ -10,6 +10,7 @@ export type {
   NativeBlock as Block,
   NativeDecision as Decision,
   NativeModelConfigs as ModelConfigs,
+  NativeModelTraits as ModelTraits,
   NativeModule as Module,
   NativePlan as Plan,
   NativePlannedModule as PlannedModule,
@@ -37,4 +38,17 @@ export function makePlan(
 ): NativePlan {
   const checked = nativePlanRequest(request);
   return translated(() => loadAddon().plan(configs, checked, dtype));
+}
+
+/**
+ * What a model is, from its configs alone. Throws INVALID_CHECKPOINT for a config that makes no
+ * sense, UNSUPPORTED with the name of a model that this engine does not know.
+ */
+export function describeModel(configs: NativeModelConfigs): NativeModelTraits {
+  return translated(() => loadAddon().describeModel(configs));
+}
+
+/** Throws INVALID_ARGUMENT with the first prompt that is no class of a model of classes. */
+export function checkPromptsFor(configs: NativeModelConfigs, prompts: readonly string[]): void {
+  translated(() => loadAddon().checkPrompts(configs, prompts));
 }

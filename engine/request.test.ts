@@ -11,6 +11,7 @@ const request: RenderRequest = {
   fps: 24,
   steps: 30,
   guidance: 7,
+  sampler: "",
   policy: { name: "toca", options: { interval: "3" } },
 };
 

@@ -14,6 +14,8 @@ export interface PlanRequest {
   readonly fps: number;
   readonly steps: number;
   readonly guidance: number;
+  /** One that the model was published with, as "ddim"; "" = the usual one. */
+  readonly sampler: string;
   readonly policy: NativePolicy;
   /** L of the nominal FLOP count, a guidance half; absent = 30, as the published figures count. */
   readonly textTokens?: number;
@@ -21,7 +23,7 @@ export interface PlanRequest {
 
 /** One clip. */
 export interface RenderRequest extends PlanRequest {
-  /** Cleaned text. */
+  /** Cleaned text, or a class. */
   readonly prompt: string;
   readonly seed: bigint;
 }
@@ -119,11 +121,12 @@ function checkPolicy(policy: NativePolicy): void {
 
 /** The fields by name, so that nothing else a caller's object carries crosses the native line. */
 function plainOf(request: PlanRequest) {
-  const { frames, height, width, fps, steps, guidance } = request;
+  const { frames, height, width, fps, steps, guidance, sampler } = request;
   const { name, options } = request.policy;
   const policy = { name, options: { ...options } };
   const textTokensNominal = textTokensOf(request);
-  return { frames, height, width, fps, steps, guidance, policy, textTokensNominal };
+  const size = { frames, height, width };
+  return { ...size, fps, steps, guidance, sampler, policy, textTokensNominal };
 }
 
 function textTokensOf({ textTokens }: PlanRequest): number {

@@ -227,6 +227,7 @@ function renderSpecOf({ model, device, steps }: BatchSpec): RenderSpec {
     initialLatentKey: "",
     saveLatent: false,
     saveFrames: false,
+    sampler: "",
     trace: "none",
   };
 }

@@ -182,7 +182,12 @@ export class World implements CoordinatorWorld, AgentWorld {
   modelInfo(name: string): ModelInfo {
     const known = this.#models.get(name);
     if (known) return known;
-    const configs = { transformerConfig: "{}", vaeConfig: "{}", textEncoderConfig: "{}" };
+    const configs = {
+      transformerConfig: "{}",
+      vaeConfig: "{}",
+      textEncoderConfig: "{}",
+      modelIndex: "",
+    };
     const info = { name, weightsDigest: weightsDigestOf(name), ...configs };
     this.#models.set(name, info);
     return info;

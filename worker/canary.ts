@@ -27,7 +27,7 @@ const canaryMsMax = 300_000;
 
 // The same everywhere and for ever, or digests could not be compared: through every layer, and
 // through the sampler more than once, so that a state that is carried over is seen.
-const canaryPrompt = "a red circle moves right";
+const canaryPrompts = { text: "a red circle moves right", class: "0" } as const;
 const canarySeed = 7n;
 const canarySteps = 3;
 
@@ -109,14 +109,15 @@ function notUp(device: string): FarmError {
   return new FarmError("UNAVAILABLE", `the engine on ${device} does not come up`);
 }
 
-function jobOf({ name, path, configs }: ModelRef, folder: string): RenderJob {
+function jobOf({ name, path, configs, traits }: ModelRef, folder: string): RenderJob {
+  const plan = { ...smallestClip(traits), steps: canarySteps };
   return {
-    model: { name, path, configs },
-    plan: { ...smallestClip, steps: canarySteps, policy: { name: "none", options: {} } },
-    prompt: canaryPrompt,
+    model: { name, path, configs, traits },
+    plan,
+    prompt: canaryPrompts[traits.prompt],
     scores: {},
     seed: canarySeed,
-    saveFps: smallestClip.fps,
+    saveFps: plan.fps,
     initialLatentPath: null,
     resumeFromPath: null,
     firstStep: 0,

@@ -127,7 +127,9 @@ export class ClipRender {
     };
   }
 
+  /** Names of classes are not written as captions are, and are looked up as they stand. */
   #cleanedPrompt(): string {
+    if (this.#job.model.traits.prompt === "class") return this.#job.prompt;
     const cleaned = cleanPrompt(appendScores(this.#job.prompt, this.#job.scores));
     if (cleaned !== "") return cleaned;
     throw new FarmError(

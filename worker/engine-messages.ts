@@ -3,7 +3,7 @@
 // travel.
 import type { ErrorCode } from "../common/errors.js";
 import type { Block, EngineInfo, EngineVersions, Module } from "../engine/engine.js";
-import type { Dtype, ModelConfigs, PlanRequest } from "../engine/plan.js";
+import type { Dtype, ModelConfigs, ModelTraits, PlanRequest } from "../engine/plan.js";
 import type { PromptScores } from "../engine/prompt.js";
 
 /** A model folder, as an engine process needs to know it. */
@@ -11,6 +11,7 @@ export interface ModelRef {
   readonly name: string;
   readonly path: string;
   readonly configs: ModelConfigs;
+  readonly traits: ModelTraits;
 }
 
 /** How an engine is made. */

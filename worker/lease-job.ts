@@ -33,11 +33,11 @@ export function jobOf(lease: Lease, inputs: JobInputs): RenderJob {
   if (!(spec.saveFps > 0 && spec.saveFps <= saveFpsMax)) {
     throw invalid(`save_fps is ${spec.saveFps}, allowed is more than 0 and at most ${saveFpsMax}`);
   }
-  const { frames, height, width, fps, steps, guidance } = spec;
+  const { frames, height, width, fps, steps, guidance, sampler } = spec;
   const policy = spec.policy ?? { name: "none", options: {} };
   return {
     model: modelOf(spec.model, inputs.models),
-    plan: { frames, height, width, fps, steps, guidance, policy },
+    plan: { frames, height, width, fps, steps, guidance, sampler, policy },
     prompt: lease.prompt,
     scores: spec.scores ?? {},
     seed: lease.seed,
@@ -55,7 +55,10 @@ export function jobOf(lease: Lease, inputs: JobInputs): RenderJob {
 
 function modelOf(name: string, models: ReadonlyMap<string, ModelRef>): ModelRef {
   const model = models.get(name);
-  if (model !== undefined) return { name, path: model.path, configs: model.configs };
+  if (model !== undefined) {
+    const { path, configs, traits } = model;
+    return { name, path, configs, traits };
+  }
   const known = [...models.keys()].join(", ");
   throw new FarmError("NOT_FOUND", `model ${JSON.stringify(name)} is not here; here are: ${known}`);
 }

@@ -3,7 +3,7 @@
 import { FarmError } from "../common/errors.js";
 import { weightsDigest } from "../engine/engine.js";
 import { type ModelFolder, readModelFolder } from "../engine/model-folder.js";
-import { type Dtype, makePlan } from "../engine/plan.js";
+import { type Dtype, type ModelTraits, makePlan, type PlanRequest } from "../engine/plan.js";
 import type { Model } from "../proto/gen/tocafarm/v1/worker.js";
 import type { ModelRef } from "./engine-messages.js";
 import type { ModuleName } from "./metrics.js";
@@ -36,23 +36,30 @@ export async function readCatalog(
 }
 
 async function describe(folder: ModelFolder, dtype: Dtype): Promise<CatalogModel> {
-  const { name, path, configs } = folder;
+  const { name, path, configs, traits } = folder;
   const message = {
     name,
     weightsDigest: await weightsDigest(path),
     transformerConfig: configs.transformer,
     vaeConfig: configs.vae,
     textEncoderConfig: configs.textEncoder,
+    modelIndex: configs.modelIndex,
   };
-  return { name, path, configs, message, modules: modulesOf(folder, dtype) };
+  return { name, path, configs, traits, message, modules: modulesOf(folder, dtype) };
 }
 
-/** The smallest clip that a model takes: what layers it has does not depend on the size. */
-export const smallestClip = { frames: 1, height: 64, width: 64, fps: 24, steps: 1, guidance: 1 };
+// What layers a model has does not depend on the size.
+const smallest = { frames: 1, height: 64, width: 64, fps: 24, steps: 1, guidance: 1, sampler: "" };
+
+/** The smallest clip that a model takes, without a cache. */
+export function smallestClip({ fixedSize, height, width }: ModelTraits): PlanRequest {
+  const size = fixedSize ? { height, width } : {};
+  return { ...smallest, ...size, policy: { name: "none", options: {} } };
+}
 
 /** The first step of a plan that computes everything names every module. */
-function modulesOf({ configs }: ModelFolder, dtype: Dtype): readonly ModuleName[] {
-  const plan = makePlan(configs, { ...smallestClip, policy: { name: "none", options: {} } }, dtype);
+function modulesOf({ configs, traits }: ModelFolder, dtype: Dtype): readonly ModuleName[] {
+  const plan = makePlan(configs, smallestClip(traits), dtype);
   return (plan.steps[0]?.modules ?? []).map(({ layer, block, module }) => {
     return { layer, block, module };
   });

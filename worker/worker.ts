@@ -137,10 +137,10 @@ class Devices {
   #supervisor(device: string, { config, log, agent, metrics, models }: DevicesOptions): Supervisor {
     const [model] = models.values();
     if (model === undefined) throw new FarmError("INVALID_ARGUMENT", "a worker needs a model");
-    const { name, path, configs } = model;
+    const { name, path, configs, traits } = model;
     return new Supervisor({
       settings: { device, dtype: config.dtype, threads: config.threads },
-      model: { name, path, configs },
+      model: { name, path, configs, traits },
       startChild: startEngineChild,
       random: Math.random,
       log,

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { steadyWallClock } from "../../common/clock.js";
-import { type ModelDefaults, readModelFolder } from "../../engine/model-folder.js";
+import { readModelFolder } from "../../engine/model-folder.js";
 import { requestBounds } from "../../engine/plan.js";
 import type { PreviewSpec } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
@@ -18,7 +18,13 @@ import { clipCost } from "../batch-text.js";
 import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
-import { addSpecOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
+import {
+  addSpecOptions,
+  type NamedModel,
+  promptsOf,
+  renderSpec,
+  type SpecOptions,
+} from "../render-spec.js";
 import { deadlineOf } from "../time-option.js";
 import { withClient } from "../with-client.js";
 import { watchToEnd } from "./watch.js";
@@ -125,7 +131,7 @@ function previewSpec(options: SubmitOptions, spec: RenderSpec): PreviewSpec | un
 }
 
 /** A folder brings its defaults; a bare name is one that only the workers need to know. */
-async function namedModel(model: string): Promise<{ name: string; defaults: ModelDefaults }> {
+async function namedModel(model: string): Promise<NamedModel> {
   const found = await stat(model).catch(() => null);
   return found?.isDirectory() ? readModelFolder(model) : { name: model, defaults: {} };
 }

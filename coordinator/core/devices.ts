@@ -18,13 +18,15 @@ export interface DeviceInfo {
   readonly loadedModel: string;
 }
 
-/** A model folder as an agent announces it; the texts are config.json files. */
+/** A model folder as an agent announces it; the texts are JSON files. */
 export interface ModelInfo {
   readonly name: string;
   readonly weightsDigest: string;
   readonly transformerConfig: string;
   readonly vaeConfig: string;
   readonly textEncoderConfig: string;
+  /** "" = it has none. */
+  readonly modelIndex: string;
 }
 
 export interface WorkerMemory {

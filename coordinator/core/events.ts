@@ -46,6 +46,8 @@ export interface RenderSpec {
   readonly saveLatent: boolean;
   readonly trace: "none" | "modules" | "indices";
   readonly saveFrames: boolean;
+  /** "" = the model's usual one. */
+  readonly sampler: string;
 }
 
 /** What the plan says of one clip of the batch. */

@@ -38,8 +38,9 @@ type Form = Readonly<Record<string, unknown>>;
 const upcasts: readonly ((event: Form) => Form)[] = [fromVersion1];
 
 /**
- * Version 1 knew clips of one segment without previews, deadlines, charges or lossless frames, and
- * attempts that began at step 0 always; its plans did not tell their refresh points.
+ * Version 1 knew clips of one segment without previews, deadlines, charges, lossless frames or a
+ * choice of samplers, and attempts that began at step 0 always; its plans did not tell their
+ * refresh points.
  */
 function fromVersion1(event: Form): Form {
   if (event["type"] === "BatchAccepted") {
@@ -61,7 +62,7 @@ type BatchOf1 =
 type LeaseOf1 = keyof AttemptRef | "type" | "at" | "worker" | "device" | "kind";
 
 const newInPlans: Omit<PlanFigures, PlanOf1> = { refreshPoints: [] };
-const newInSpecs: Omit<RenderSpec, SpecOf1> = { saveFrames: false };
+const newInSpecs: Omit<RenderSpec, SpecOf1> = { saveFrames: false, sampler: "" };
 const newInBatches: Omit<BatchAccepted, BatchOf1> = {
   segments: 1,
   preview: null,

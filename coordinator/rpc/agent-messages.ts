@@ -186,13 +186,14 @@ function checkDevice(name: string): void {
 }
 
 function fromModel(model: Model): ModelInfo {
-  const { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig } = model;
+  const { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig, modelIndex } =
+    model;
   if (name === "" || name.length > textCharactersMax) throw invalid("a model has no name");
-  const texts = [weightsDigest, transformerConfig, vaeConfig, textEncoderConfig];
+  const texts = [weightsDigest, transformerConfig, vaeConfig, textEncoderConfig, modelIndex];
   if (texts.some((text) => text.length > bounds.configCharacters)) {
     throw invalid(`the config of ${name} has more than ${bounds.configCharacters} characters`);
   }
-  return { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig };
+  return { name, weightsDigest, transformerConfig, vaeConfig, textEncoderConfig, modelIndex };
 }
 
 function atMost(what: string, list: readonly unknown[], max: number): void {

@@ -32,7 +32,7 @@ export interface RenderFarmOptions extends FarmIdentity {
   readonly farm: FarmPort;
   readonly store: ArtifactStore;
   readonly prompts: PromptStore;
-  readonly plan: Planner;
+  readonly planner: Planner;
   /** For uploads on their way. */
   readonly uploadFolder: string;
   /** Aborts when the coordinator stops; its reason ends the streams. */

@@ -35,7 +35,7 @@ const warningCharactersMax = 300;
 export interface SubmissionContext extends AnswerContext {
   readonly store: ArtifactStore;
   readonly prompts: PromptStore;
-  readonly plan: Planner;
+  readonly planner: Planner;
 }
 
 /** Resolves once the batch is in the log. Throws also what prepareSubmission throws. */
@@ -78,7 +78,7 @@ function earlierBatch(
 async function prepareSubmission(
   request: SubmitBatchRequest,
   bodySha256: string,
-  { farm, store, prompts, plan }: SubmissionContext,
+  { farm, store, prompts, planner }: SubmissionContext,
 ): Promise<Submission> {
   checkPrompts(request.prompts);
   const spec = checkedSpec(request);
@@ -89,9 +89,10 @@ async function prepareSubmission(
   const at = farm.now();
   const deadlineAt = checkedDeadline(request, at);
   const { model, dtype, devices } = await farm.query((now) => findModel(now, spec, at));
+  planner.checkPrompts(model, request.prompts);
   await checkInitialLatent(store, spec.initialLatentKey);
   const planned = (of: RenderSpec): PlanFigures => {
-    const figures = plan(model, of, dtype);
+    const figures = planner.plan(model, of, dtype);
     checkMemory(figures, devices);
     const warnings = [...memoryWarnings(figures, devices), ...figures.warnings];
     return bounded({ ...figures, warnings });

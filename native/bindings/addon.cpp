@@ -1,4 +1,5 @@
-// The module's exports: versions, plan, createEngine, weightsDigest (engine/addon-types.ts).
+// The module's exports: versions, describeModel, checkPrompts, plan, createEngine,
+// weightsDigest (engine/addon-types.ts).
 #include <napi.h>
 
 #include <memory>
@@ -23,6 +24,21 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
     js.Set("bf16Native", Napi::Boolean::New(info.Env(), found.bf16_native));
     js.Set("sentencepiece", Napi::Boolean::New(info.Env(), found.sentencepiece));
     return js;
+  });
+}
+
+Napi::Value describe(const Napi::CallbackInfo& info) {
+  return translated(info.Env(), [&]() -> Napi::Value {
+    const ModelConfigs configs = configs_from_js(argument_object(info, 0, "configs"));
+    return traits_to_js(info.Env(), describe_model(configs));
+  });
+}
+
+Napi::Value check_prompt_list(const Napi::CallbackInfo& info) {
+  return translated(info.Env(), [&]() -> Napi::Value {
+    const ModelConfigs configs = configs_from_js(argument_object(info, 0, "configs"));
+    check_prompts(configs, argument_strings(info, 1, "prompts"));
+    return info.Env().Undefined();
   });
 }
 
@@ -78,6 +94,8 @@ Napi::Value weights_digest(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   EngineObject::define(env);
   exports.Set("versions", Napi::Function::New(env, versions));
+  exports.Set("describeModel", Napi::Function::New(env, describe));
+  exports.Set("checkPrompts", Napi::Function::New(env, check_prompt_list));
   exports.Set("plan", Napi::Function::New(env, plan));
   exports.Set("createEngine", Napi::Function::New(env, EngineObject::create));
   exports.Set("weightsDigest", Napi::Function::New(env, weights_digest));

@@ -89,8 +89,32 @@ Napi::Object module_report_to_js(Napi::Env env, const ModuleReport& report,
 
 }  // namespace
 
+Napi::Object traits_to_js(Napi::Env env, const ModelTraits& traits) {
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("family", text(env, traits.family));
+  js.Set("prompt", text(env, prompt_kind_name(traits.prompt)));
+  js.Set("imagesOnly", Napi::Boolean::New(env, traits.images_only));
+  js.Set("fixedSize", Napi::Boolean::New(env, traits.fixed_size));
+  js.Set("frames", number(env, traits.frames));
+  js.Set("height", number(env, traits.height));
+  js.Set("width", number(env, traits.width));
+  js.Set("fps", number(env, traits.fps));
+  js.Set("guidance", number(env, traits.guidance));
+  Napi::Array samplers = Napi::Array::New(env, traits.samplers.size());
+  for (uint32_t i = 0; i < traits.samplers.size(); ++i) {
+    Napi::Object sampler = Napi::Object::New(env);
+    sampler.Set("name", text(env, traits.samplers[i].name));
+    sampler.Set("steps", number(env, traits.samplers[i].steps));
+    samplers.Set(i, sampler);
+  }
+  js.Set("samplers", samplers);
+  return js;
+}
+
 Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   Napi::Object js = Napi::Object::New(env);
+  js.Set("family", text(env, plan.family));
+  js.Set("sampler", text(env, plan.sampler));
   js.Set("tokens", number(env, plan.tokens));
   js.Set("tokensPerFrame", number(env, plan.tokens_per_frame));
   js.Set("latentFrames", number(env, plan.latent_frames));

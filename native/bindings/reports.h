@@ -11,6 +11,7 @@
 
 namespace engine::bindings {
 
+Napi::Object traits_to_js(Napi::Env env, const ModelTraits& traits);
 Napi::Object plan_to_js(Napi::Env env, const Plan& plan);
 Napi::Object info_to_js(Napi::Env env, const EngineInfo& info);
 Napi::Object result_to_js(Napi::Env env, const RenderResult& result);

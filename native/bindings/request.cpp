@@ -30,7 +30,8 @@ PolicySpec policy_from_js(const Napi::Object& object) {
 ModelConfigs configs_from_js(const Napi::Object& object) {
   return {.transformer = get_string(object, "transformer"),
           .vae = get_string(object, "vae"),
-          .text_encoder = get_string(object, "textEncoder")};
+          .text_encoder = get_string(object, "textEncoder"),
+          .model_index = get_string(object, "modelIndex")};
 }
 
 RenderRequest request_from_js(const Napi::Object& object) {
@@ -43,6 +44,7 @@ RenderRequest request_from_js(const Napi::Object& object) {
   request.steps = get_int(object, "steps");
   request.guidance = get_number(object, "guidance");
   request.seed = get_uint64(object, "seed");
+  request.sampler = get_string(object, "sampler");
   request.policy = policy_from_js(get_object(object, "policy"));
   request.text_tokens_nominal = get_int(object, "textTokensNominal");
   return request;

@@ -84,4 +84,18 @@ std::string argument_string(const Napi::CallbackInfo& info, size_t index, const 
   return value.As<Napi::String>().Utf8Value();
 }
 
+std::vector<std::string> argument_strings(const Napi::CallbackInfo& info, size_t index,
+                                          const char* name) {
+  const Napi::Value value = info[index];
+  if (!value.IsArray()) refuse(info.Env(), std::string(name) + " must be a list");
+  const auto list = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value each = list.Get(i);
+    if (!each.IsString()) refuse(info.Env(), std::string(name) + " must be strings");
+    strings.push_back(each.As<Napi::String>().Utf8Value());
+  }
+  return strings;
+}
+
 }  // namespace engine::bindings

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/error.h"
 
@@ -26,6 +27,8 @@ bool get_bool(const Napi::Object& object, const char* key);
 // Argument `index` of a call, as an object, a string or a function.
 Napi::Object argument_object(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::string argument_string(const Napi::CallbackInfo& info, size_t index, const char* name);
+std::vector<std::string> argument_strings(const Napi::CallbackInfo& info, size_t index,
+                                          const char* name);
 
 // Runs `body`; an engine::Error becomes a JavaScript exception with its code, anything else one
 // with code INTERNAL.

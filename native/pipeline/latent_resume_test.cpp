@@ -7,6 +7,7 @@
 
 #include "core/philox.h"
 #include "pipeline/device.h"
+#include "pipeline/families.h"
 #include "pipeline/latent_stage.h"
 #include "pipeline/plan.h"
 #include "samplers/noise.h"
@@ -112,7 +113,7 @@ class LatentResumeOfPolicyTest : public LatentResumeTest,
 
 TEST_P(LatentResumeOfPolicyTest, EveryRefreshPointGivesTheBitsOfAnUninterruptedRender) {
   const RenderRequest request = tiny_request(GetParam());
-  const Plan plan = make_plan(one_.weights.config, request, DType::kF32, {});
+  const Plan plan = make_plan(*make_stdit3_family(one_.weights.config), request, DType::kF32, {});
   const std::vector<int> points = refresh_points(plan);
   ASSERT_FALSE(points.empty());
   EXPECT_EQ(points[0], 0);
@@ -163,7 +164,7 @@ TEST(LatentResume, TheListHoldsEveryPolicy) {
 TEST_F(LatentResumeTest, TocaAtOfficialPeriodsIsResumedFromSevenSteps) {
   RenderRequest request = tiny_request({"toca", {}});
   request.steps = 30;
-  const Plan plan = make_plan(one_.weights.config, request, DType::kF32, {});
+  const Plan plan = make_plan(*make_stdit3_family(one_.weights.config), request, DType::kF32, {});
   const std::vector<int> points{0, 1, 2, 6, 12, 18, 24};
   EXPECT_EQ(refresh_points(plan), points);
   expect_the_same_bits_from(points, request);

@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/plan.h"
+#include "pipeline/families.h"
+#include "pipeline/stdit3_shape.h"
 #include "samplers/noise.h"
 #include "samplers/rectified_flow.h"
 
@@ -20,31 +21,10 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<float> timesteps_of(const DenoiseJob& job, const CachePolicy& policy, int64_t frames) {
-  const RenderRequest& request = *job.request;
-  return rectified_flow_timesteps(
-      {.steps = policy.sampler_steps(request.steps),
-       .pixel_height = static_cast<double>(request.height),
-       .pixel_width = static_cast<double>(request.width),
-       .frames = request.frames,
-       .latent_frames = frames,
-       .upstream_fidelity = job.published_sampler || policy.upstream_fidelity()});
-}
-
 Tensor mask_of_ones(int64_t frames) {
   Tensor mask(Shape{1, frames}, DType::kF32);
   std::fill_n(mask.f32(), frames, 1.0f);
   return mask;
-}
-
-STDiT3Shape model_shape(const RenderRequest& request, const Shape& latent) {
-  return {.clips = 1,
-          .latent_frames = latent[2],
-          .latent_height = latent[3],
-          .latent_width = latent[4],
-          .pixel_height = static_cast<double>(request.height),
-          .pixel_width = static_cast<double>(request.width),
-          .text_tokens_nominal = request.text_tokens_nominal};
 }
 
 // Gathers the module reports of a step. Indices are copied: their buffer is used again at once.
@@ -92,8 +72,9 @@ Shape latent_shape(const STDiT3Config& config, const RenderRequest& request) {
 Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob& job) {
   const RenderRequest& request = *job.request;
   const Shape shape = latent_shape(weights.config, request);
-  const auto policy = make_policy(request.policy, policy_context(weights.config, request));
-  STDiT3 model(backend, weights, model_shape(request, shape), *policy);
+  const auto family = make_stdit3_family(weights.config);
+  const auto policy = make_policy(request.policy, family->policy_context(request));
+  STDiT3 model(backend, weights, stdit3_shape(request), *policy);
 
   const STDiT3Text text =
       encode_captions(backend, weights, job.caption->embedding, job.caption->mask, /*guided=*/true);
@@ -106,7 +87,9 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
   backend.upload(job.initial_latent, latent);
 
   const Tensor ones = mask_of_ones(shape[2]);
-  RectifiedFlow sampler(backend, timesteps_of(job, *policy, shape[2]), request.guidance, shape,
+  TimestepSettings times = visited_times(request, *policy);
+  times.upstream_fidelity = job.published_sampler || times.upstream_fidelity;
+  RectifiedFlow sampler(backend, rectified_flow_timesteps(times), request.guidance, shape,
                         job.published_sampler ? ConstTensorView(ones) : ConstTensorView());
 
   StepCollector collector;
@@ -116,9 +99,9 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
                         .selection = job.selection,
                         .tap = {}};
   const VelocityModel velocity = [&](const VelocityRequest& at) {
-    const std::array<float, 1> times{at.timestep};
+    const std::array<float, 1> time{at.timestep};
     return model.step(
-        {.step = at.step, .latent = at.latent, .timesteps = times, .x_mask = at.x_mask}, hooks);
+        {.step = at.step, .latent = at.latent, .timesteps = time, .x_mask = at.x_mask}, hooks);
   };
   const NoiseSource noise = [&](int step, TensorView out) {
     fill_step_noise(out, request.seed, step);

@@ -5,9 +5,8 @@
 #include <sstream>
 
 #include "core/json.h"
+#include "engine/error.h"
 #include "models/t5/config.h"
-#include "models/video_vae/config.h"
-#include "models/video_vae/workspace.h"
 #include "pipeline/plan.h"
 #include "pipeline/request_check.h"
 
@@ -25,52 +24,56 @@ std::string read_config_text(const std::filesystem::path& file) {
   return text.str();
 }
 
-// Weights of all parts, and the bytes of text encoding and decoding, which are over before or begin
-// after denoising.
-PlanBytes side_bytes(const ModelConfigs& configs, const RenderRequest* request,
-                     int64_t text_tokens) {
+std::string read_config_text_or_none(const std::filesystem::path& file) {
+  return std::filesystem::exists(file) ? read_config_text(file) : "";
+}
+
+// Weights of text encoder and VAE, and the bytes of text encoding and decoding, which are over
+// before or begin after denoising.
+PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs,
+                     const RenderRequest* request) {
   PlanBytes bytes;
-  if (!configs.text_encoder.empty()) {
+  if (family.text_tokens() > 0 && !configs.text_encoder.empty()) {
     const T5Config text = parse_t5_config(
         parse_json(configs.text_encoder, "text_encoder/config.json"), "text_encoder/config.json");
     bytes.weights += t5_weights_bytes(text, kSideDtype);
-    bytes.largest_other_stage = t5_workspace_bytes(text, kSideDtype, 1, text_tokens);
+    bytes.largest_other_stage = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
   }
   if (!configs.vae.empty()) {
-    const VideoVaeConfig vae =
-        parse_vae_config(parse_json(configs.vae, "vae/config.json"), "vae/config.json");
-    bytes.weights += vae_weights_bytes(vae, /*with_encoder=*/false);
-    if (request != nullptr) {
-      const uint64_t decode = vae_peak_bytes(vae, request->frames, request->height, request->width);
-      bytes.largest_other_stage = std::max(bytes.largest_other_stage, decode);
-    }
+    const VaeBytes vae = family.vae_bytes(parse_json(configs.vae, "vae/config.json"), request);
+    bytes.weights += vae.weights;
+    bytes.largest_other_stage = std::max(bytes.largest_other_stage, vae.decode);
   }
   return bytes;
-}
-
-STDiT3Config transformer_config(const ModelConfigs& configs) {
-  const std::string context = "transformer/config.json";
-  return parse_stdit3_config(parse_json(configs.transformer, context), context);
 }
 
 }  // namespace
 
 ModelConfigs read_model_configs(const std::filesystem::path& model) {
-  return {.transformer = read_config_text(model / "transformer" / "config.json"),
-          .vae = read_config_text(model / "vae" / "config.json"),
-          .text_encoder = read_config_text(model / "text_encoder" / "config.json")};
+  ModelConfigs configs{.transformer = read_config_text(model / "transformer" / "config.json"),
+                       .vae = read_config_text(model / "vae" / "config.json"),
+                       .text_encoder = {},
+                       .model_index = read_config_text_or_none(model / "model_index.json")};
+  if (model_family(configs)->text_tokens() > 0) {
+    configs.text_encoder = read_config_text(model / "text_encoder" / "config.json");
+  }
+  return configs;
 }
 
 uint64_t planned_weights_bytes(const ModelConfigs& configs, DType dtype) {
-  const STDiT3Config config = transformer_config(configs);
-  return stdit3_weights_bytes(config, dtype) +
-         side_bytes(configs, nullptr, config.model_max_length).weights;
+  const auto family = model_family(configs);
+  return family->weights_bytes(dtype) + side_bytes(*family, configs, nullptr).weights;
 }
 
 Plan make_plan(const ModelConfigs& configs, const RenderRequest& request, DType dtype) {
   check_request(request);
-  const STDiT3Config config = transformer_config(configs);
-  return make_plan(config, request, dtype, side_bytes(configs, &request, config.model_max_length));
+  const auto family = model_family(configs);
+  family->check(request);
+  return make_plan(*family, request, dtype, side_bytes(*family, configs, &request));
+}
+
+void check_prompts(const ModelConfigs& configs, const std::vector<std::string>& prompts) {
+  model_family(configs)->check_prompts(prompts);
 }
 
 }  // namespace engine

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/error.h"
+#include "models/stdit3/weights.h"
+#include "pipeline/families.h"
 
 namespace engine {
 namespace {
@@ -19,7 +21,7 @@ RenderRequest published(const PolicySpec& policy = {}) {
 }
 
 Plan plan_of(const RenderRequest& request) {
-  return make_plan(STDiT3Config{}, request, DType::kF32, {});
+  return make_plan(*make_stdit3_family(STDiT3Config{}), request, DType::kF32, {});
 }
 
 TEST(Plan, CountsLatentsAndTokens) {
@@ -70,8 +72,9 @@ TEST(Plan, CountsTheBytesOfTheCache) {
   EXPECT_EQ(plan_of(published()).cache_bytes, 0u);
   EXPECT_GT(plan.peak_bytes, plan.cache_bytes);
   const PlanBytes other{.weights = 5, .largest_other_stage = uint64_t{1} << 50};
-  EXPECT_EQ(make_plan(STDiT3Config{}, published(), DType::kF32, other).peak_bytes,
-            5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));
+  EXPECT_EQ(
+      make_plan(*make_stdit3_family(STDiT3Config{}), published(), DType::kF32, other).peak_bytes,
+      5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));
 }
 
 TEST(Plan, DigestChangesWithAllThatDecidesTheBitsAndNothingElse) {

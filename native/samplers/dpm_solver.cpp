@@ -39,6 +39,12 @@ std::vector<double> even_times(int steps) {
   return times;
 }
 
+// The model counts from the first trained timestep.
+float asked_time(double time) {
+  return (static_cast<float>(time) - static_cast<float>(kLastTime)) *
+         static_cast<float>(kTrainedTimesteps);
+}
+
 int checked(int steps) {
   if (steps >= 1 && steps <= kTrainedTimesteps) return steps;
   throw Error(ErrorCode::kInvalidArgument, "DPM-Solver++ takes 1 to " +
@@ -47,6 +53,13 @@ int checked(int steps) {
 }
 
 }  // namespace
+
+std::vector<float> dpm_solver_timesteps(int steps) {
+  std::vector<float> asked;
+  for (const double time : even_times(checked(steps))) asked.push_back(asked_time(time));
+  asked.pop_back();  // where the last step ends
+  return asked;
+}
 
 DpmSolver::DpmSolver(Backend& backend, int steps, const Guidance& guidance,
                      const Shape& latent_shape)
@@ -72,8 +85,7 @@ DpmSolver::Level DpmSolver::level_at(double time, const std::vector<double>& log
 
 float DpmSolver::timestep(int step) const {
   check(step >= 0 && step < steps(), "step outside of the sampler's range");
-  const auto time = static_cast<float>(levels_[static_cast<size_t>(step)].time);
-  return (time - static_cast<float>(kLastTime)) * static_cast<float>(kTrainedTimesteps);
+  return asked_time(levels_[static_cast<size_t>(step)].time);
 }
 
 ConstTensorView DpmSolver::history() const {

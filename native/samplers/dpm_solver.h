@@ -10,6 +10,10 @@
 
 namespace engine {
 
+// What the model is asked at each step, 0 .. 1000. Throws Error(kInvalidArgument) for a number of
+// steps outside of 1 to 1000.
+std::vector<float> dpm_solver_timesteps(int steps);
+
 class DpmSolver : public DiffusionSampler {
  public:
   // `latent_shape` is [n, C, T, H, W]. Throws Error(kInvalidArgument) for a number of steps outside

@@ -20,6 +20,7 @@ const plan = {
   fps: 8,
   steps: 8,
   guidance: 4,
+  sampler: "",
   policy: { name: "toca", options: {} },
 };
 const options: RenderOptions = {

@@ -194,6 +194,7 @@ export function testHelloMessage(workerId: string): Hello {
         transformerConfig: "{}",
         vaeConfig: "{}",
         textEncoderConfig: "{}",
+        modelIndex: "",
       },
     ],
     held: [],

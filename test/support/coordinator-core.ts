@@ -34,6 +34,7 @@ export const testSpec: RenderSpec = {
   initialLatentKey: "",
   saveLatent: false,
   saveFrames: false,
+  sampler: "",
   trace: "none",
 };
 
@@ -105,6 +106,7 @@ export const testModel = {
   transformerConfig: "{}",
   vaeConfig: "",
   textEncoderConfig: "",
+  modelIndex: "",
 };
 
 export function testHello(id: string, changes: Partial<WorkerHello> = {}): WorkerHello {

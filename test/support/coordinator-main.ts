@@ -8,25 +8,30 @@ import { coordinatorConfig } from "../../coordinator/config.js";
 import { startCoordinator } from "../../coordinator/coordinator.js";
 import type { Planner } from "../../coordinator/ports.js";
 
-const plan: Planner = (_model, { steps, frames, height, width }) => {
-  if (steps < 1) throw new FarmError("INVALID_ARGUMENT", `steps is ${steps}, at least 1 is needed`);
-  const flopsNone = frames * height * width * steps;
-  return {
-    flops: flopsNone / 4,
-    flopsNone,
-    cacheBytes: 1024,
-    peakBytes: frames * height * width * 12,
-    digest: "0".repeat(64),
-    warnings: [],
-    refreshPoints: Array.from({ length: steps - 1 }, (_, step) => step + 1),
-  };
+const planner: Planner = {
+  plan: (_model, { steps, frames, height, width }) => {
+    if (steps < 1) {
+      throw new FarmError("INVALID_ARGUMENT", `steps is ${steps}, at least 1 is needed`);
+    }
+    const flopsNone = frames * height * width * steps;
+    return {
+      flops: flopsNone / 4,
+      flopsNone,
+      cacheBytes: 1024,
+      peakBytes: frames * height * width * 12,
+      digest: "0".repeat(64),
+      warnings: [],
+      refreshPoints: Array.from({ length: steps - 1 }, (_, step) => step + 1),
+    };
+  },
+  checkPrompts: () => {},
 };
 
 async function main(): Promise<void> {
   const config = coordinatorConfig(process.argv.slice(2), process.env);
   const log = createLog("coordinator", config.logLevel);
   const start = (teardown: Parameters<Parameters<typeof runProcess>[0]["start"]>[0]) =>
-    startCoordinator({ config, log, teardown, plan });
+    startCoordinator({ config, log, teardown, planner });
   await runProcess({ log, start, stopMsMax: 10_000 });
 }
 

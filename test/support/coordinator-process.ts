@@ -115,6 +115,7 @@ export const testSpecMessage: RenderSpec = {
   initialLatentKey: "",
   saveLatent: false,
   saveFrames: false,
+  sampler: "",
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

@@ -12,6 +12,7 @@ import type {
   NativeEngineOptions,
   NativeEvent,
   NativeModelConfigs,
+  NativeModelTraits,
   NativeModule,
   NativeModuleReport,
   NativePlan,
@@ -65,6 +66,21 @@ function plannedModules(depth: number, step: number, tokens: number): NativePlan
   return planned;
 }
 
+const traits: NativeModelTraits = {
+  family: "stdit3",
+  prompt: "text",
+  imagesOnly: false,
+  fixedSize: false,
+  ...{ frames: 17, height: 64, width: 64, fps: 8, guidance: 7 },
+  samplers: [{ name: "rflow", steps: 4 }],
+};
+
+export function describeModel(): NativeModelTraits {
+  return traits;
+}
+
+export function checkPrompts(): void {}
+
 export function plan(configs: NativeModelConfigs, request: NativeRequest): NativePlan {
   if (request.policy.name !== "none" && request.policy.name !== "toca") {
     throw coded("INVALID_ARGUMENT", `policy ${request.policy.name} is unknown`);
@@ -81,6 +97,8 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
   });
   const { prompt, seed, ...rest } = request;
   return {
+    family: traits.family,
+    sampler: "rflow",
     tokens,
     tokensPerFrame,
     latentFrames: request.frames,

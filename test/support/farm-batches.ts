@@ -26,6 +26,7 @@ export const demoSpec: RenderSpec = {
   initialLatentKey: "",
   saveLatent: false,
   saveFrames: false,
+  sampler: "",
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

@@ -2,11 +2,13 @@
 // to.
 import type { EngineChildEvents, StartEngineChild } from "../../worker/engine-child.js";
 import type { FromEngine, ModelRef, RenderJob, ToEngine } from "../../worker/engine-messages.js";
+import { describeModel } from "./engine-double.js";
 
 export const playedModel: ModelRef = {
   name: "demo",
   path: "/demo",
-  configs: { transformer: "", vae: "", textEncoder: "" },
+  configs: { transformer: "", vae: "", textEncoder: "", modelIndex: "" },
+  traits: describeModel(),
 };
 
 /** What an engine process says when it has loaded its model. */

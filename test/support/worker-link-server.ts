@@ -207,6 +207,7 @@ const smallSpec: RenderSpec = {
   initialLatentKey: "",
   saveLatent: false,
   saveFrames: false,
+  sampler: "",
   trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 

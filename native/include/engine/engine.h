@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/dtype.h"
+#include "engine/model_traits.h"
 #include "engine/plan.h"
 #include "engine/report.h"
 #include "engine/request.h"
@@ -20,13 +21,23 @@ namespace engine {
 // "0.1.0"; part of every kind.
 const char* engine_version();
 
-// Texts of the config.json files of a model folder. vae and text_encoder may be empty: then the
-// plan's bytes leave them out.
+// Texts of the config.json files of a model folder, and of its model_index.json. vae and
+// text_encoder may be empty: then the plan's bytes leave them out; without model_index.json classes
+// have no names.
 struct ModelConfigs {
   std::string transformer;
   std::string vae;
   std::string text_encoder;
+  std::string model_index;
 };
+
+// What the configs are of. Throws Error(kInvalidCheckpoint) for a damaged config and
+// Error(kUnsupported), naming it, for a model that this engine does not know.
+ModelTraits describe_model(const ModelConfigs& configs);
+
+// What is wrong with prompts for such a model, as far as configs can tell: throws
+// Error(kInvalidArgument) naming the first that is no class of a model of classes.
+void check_prompts(const ModelConfigs& configs, const std::vector<std::string>& prompts);
 
 // Pure: no weights, no device. Throws Error(kInvalidArgument | kInvalidCheckpoint) naming the value
 // and the bound.

@@ -39,6 +39,8 @@ struct PlannedStep {
 };
 
 struct Plan {
+  std::string family;            // of the model: "stdit3", "pixart", "dit"
+  std::string sampler;           // "rflow", "dpm-solver++", "ddim", "ddpm"
   int64_t tokens = 0;            // N per batch row
   int64_t tokens_per_frame = 0;  // S
   int64_t latent_frames = 0;     // T

@@ -17,14 +17,16 @@ struct PolicySpec {
 };
 
 struct RenderRequest {
-  std::string prompt;  // cleaned text (engine/prompt.ts cleans)
-  int frames = 51;     // pixel frames; 1 = an image
-  int height = 240;    // pixels asked for; the output is 8 x floor(height / 8)
+  // Cleaned text (engine/prompt.ts cleans), or for a model of classes one of these.
+  std::string prompt;
+  int frames = 51;   // pixel frames; 1 = an image
+  int height = 240;  // pixels asked for; the output is 8 x floor(height / 8)
   int width = 426;
   double fps = 24;  // conditioning value, not the file's rate
   int steps = 30;
   double guidance = 7.0;
   uint64_t seed = 42;
+  std::string sampler;  // one that the model was published with; empty = the usual one
   PolicySpec policy;
   int text_tokens_nominal = 30;  // L of the nominal FLOP count
 };
