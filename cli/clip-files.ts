@@ -66,7 +66,12 @@ function numbered(file: string | undefined, index: number, total: number): strin
   return path.join(dir, `${name}_${clipNumber(index)}${ext}`);
 }
 
-async function fetchFile(client: FarmClient, artifact: Artifact, file: string): Promise<void> {
+/** Downloads one file; throws IO when it arrives damaged or cannot be written. */
+export async function fetchFile(
+  client: FarmClient,
+  artifact: Artifact,
+  file: string,
+): Promise<void> {
   const part = `${file}.part`;
   try {
     await writeVerified(client, artifact, file, part);

@@ -28,6 +28,7 @@ export async function runFfmpeg(
   args: readonly string[],
   { purpose, input, signal }: FfmpegOptions,
 ): Promise<FfmpegOutput> {
+  signal?.throwIfAborted();
   const hidden = input === undefined ? quiet : quiet.filter((flag) => flag !== "-nostdin");
   const child = start([...hidden, ...args], "pipe");
   const stop = () => child.kill("SIGKILL");

@@ -1,6 +1,6 @@
 // Follows a batch to its end: progress for a person, and each clip's files as it is published.
 import { FarmError } from "../common/errors.js";
-import type { Batch } from "../proto/gen/tocafarm/v1/farm.js";
+import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import { BatchTracker, type ClipChange } from "./batch-tracker.js";
 import { type ClipFileOptions, fetchClip, fetchPreview } from "./clip-files.js";
 import type { FarmClient } from "./farm-client.js";
@@ -13,6 +13,8 @@ export interface FollowOptions {
   readonly batch: Batch;
   /** Absent: nothing is fetched. */
   readonly files?: FetchOptions;
+  /** Fetches a published clip in a way of its own, instead of `files`; resolves to its path. */
+  readonly bring?: (clip: Clip) => Promise<string>;
   readonly quiet: boolean;
   /** Whether an interrupt cancels the batch, or only ends the watching. */
   readonly cancelOnAbort: boolean;
@@ -39,7 +41,7 @@ export async function followBatch(options: FollowOptions): Promise<BatchOutcome>
 }
 
 async function follow(options: FollowOptions): Promise<BatchOutcome> {
-  const { client, batch, files, quiet, signal } = options;
+  const { client, batch, files, bring, quiet, signal } = options;
   const tracker = new BatchTracker(batch);
   const view = quiet ? null : new ProgressView(process.stderr);
   const fetched = new Map<number, string>();
@@ -48,6 +50,8 @@ async function follow(options: FollowOptions): Promise<BatchOutcome> {
     view?.update(tracker, changes);
     for (const { clip, before } of changes) {
       if (files !== undefined) await fetchNew({ client, tracker, fetched, files, clip, before });
+      const isNew = clip.state === "CLIP_STATE_PUBLISHED" && !fetched.has(clip.index);
+      if (bring !== undefined && isNew) fetched.set(clip.index, await bring(clip));
     }
     const isWhole = message.sequence > 0n;
     if (isWhole && tracker.awaitsApproval) break;

@@ -6,6 +6,7 @@ import { asFarmError, errorCodes, FarmError } from "../common/errors.js";
 import { packageVersion } from "../common/version.js";
 import { addBatches } from "./commands/batches.js";
 import { addClips } from "./commands/clips.js";
+import { addCompare } from "./commands/compare.js";
 import { addDoctor } from "./commands/doctor.js";
 import { addEstimate } from "./commands/estimate.js";
 import { addProcesses } from "./commands/processes.js";
@@ -45,7 +46,7 @@ function subcommandTerm(command: Command): string {
 
 /** The commands by what they are about, in the order of the help. */
 const groups: readonly (readonly [heading: string, readonly ((root: Command) => void)[]])[] = [
-  ["Render:", [addRender, addUp, addSubmit, addWatch, addEstimate]],
+  ["Render:", [addRender, addUp, addSubmit, addWatch, addEstimate, addCompare]],
   ["Batches:", [addBatches, addQueue]],
   ["Clips:", [addClips]],
   ["Farm:", [addWorkers, addProcesses, addSimulate]],

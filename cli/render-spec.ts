@@ -49,12 +49,22 @@ const number = (name: string, min: number, max: number, fractional = true) =>
 
 /** Adds the shared options to a command. */
 export function addSpecOptions(command: Command): Command {
+  return addPolicyOptions(addClipOptions(command));
+}
+
+/** Adds the options that decide a plan. */
+export function addPlanOptions(command: Command): Command {
+  return addPolicyOptions(addSizeOptions(command));
+}
+
+/** Adds the options that say what a clip shows and how large it is, but no policy. */
+export function addClipOptions(command: Command): Command {
   command
     .addOption(
       new Option("--prompt <text>", "what a clip shows; may be repeated").argParser(repeated),
     )
     .option("--prompts <file>", "a UTF-8 file with one prompt a line");
-  addPlanOptions(command);
+  addSizeOptions(command);
   const options: readonly Option[] = [
     new Option("--save-fps <n>", "frames a second of the file [--fps]").argParser(
       number("--save-fps", positive, fpsMax),
@@ -70,8 +80,7 @@ export function addSpecOptions(command: Command): Command {
   return command;
 }
 
-/** Adds the options that decide a plan. */
-export function addPlanOptions(command: Command): Command {
+function addSizeOptions(command: Command): Command {
   const options: readonly Option[] = [
     new Option("--frames <n>", "frames, 1 for an image, or 2s, 4s, 8s, 16s").argParser(
       framesOption,
@@ -87,17 +96,23 @@ export function addPlanOptions(command: Command): Command {
       number("--guidance", 0, guidanceMax),
     ),
     new Option("--sampler <name>", "ddim or ddpm of a DiT; other models have one"),
-    new Option(
-      "--policy <name>",
-      "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
-    ),
-    new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
-      policyOption("--policy-option"),
-    ),
     new Option("--dtype <type>", "precision of the engine [fp32]").choices(["fp32", "bf16"]),
   ];
   for (const option of options) command.addOption(option);
   return command;
+}
+
+function addPolicyOptions(command: Command): Command {
+  return command
+    .option(
+      "--policy <name>",
+      "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
+    )
+    .addOption(
+      new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
+        policyOption("--policy-option"),
+      ),
+    );
 }
 
 /** The prompts that the options name. Throws INVALID_ARGUMENT when there are none. */

@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import path from "node:path";
 import type { Command } from "commander";
 import { FarmError } from "../../common/errors.js";
-import { defaultDataFolder } from "../../common/paths.js";
 import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
 import { makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
@@ -17,8 +16,8 @@ import { checkReadable, readInChunks } from "../file-chunks.js";
 import { type FetchOptions, followBatch } from "../follow-batch.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
-import { LocalFarm } from "../local-farm.js";
-import { withRenderFolder } from "../render-folders.js";
+import type { LocalFarm } from "../local-farm.js";
+import { withOwnFarm } from "../own-farm.js";
 import {
   addSpecOptions,
   planRequest,
@@ -92,9 +91,8 @@ async function render(options: RenderOptions, signal: AbortSignal): Promise<void
   if (!options.json) announce(prompts.length, spec, plan);
   const undo = await prepareOutputs(options);
   try {
-    await withDataFolder(options.data, (data) =>
-      withFarm(job, data, (farm) => renderBatch(job, farm)),
-    );
+    const own = { model: model.path, options, quiet: options.json === true, signal };
+    await withOwnFarm(own, (farm) => renderBatch(job, farm));
   } finally {
     await undo();
   }
@@ -158,48 +156,6 @@ function announce(count: number, spec: RenderSpec, plan: Plan): void {
       `needs ${memoryText(plan)}\n`,
   );
   for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
-}
-
-async function withDataFolder(
-  named: string | undefined,
-  work: (data: string) => Promise<void>,
-): Promise<void> {
-  if (named !== undefined) {
-    await prepareFolder(named);
-    return work(path.resolve(named));
-  }
-  const root = defaultDataFolder(process.env);
-  await prepareFolder(root);
-  await withRenderFolder(root, work);
-}
-
-async function withFarm(
-  { options, model, signal }: Job,
-  data: string,
-  work: (farm: LocalFarm) => Promise<void>,
-): Promise<void> {
-  const farm = new LocalFarm({
-    data,
-    models: [model.path],
-    devices: options.device ?? [],
-    cpuWorkers: options.workers,
-    threads: options.threads,
-    ...(options.dtype === undefined ? {} : { dtype: options.dtype }),
-    logLevel: options.verbose ? "info" : "silent",
-    showLog: options.verbose === true,
-  });
-  try {
-    await farm.start(signal);
-    if (!options.json) announceFarm(farm);
-    await Promise.race([work(farm), farm.broken()]);
-  } finally {
-    await farm.stop();
-  }
-}
-
-function announceFarm({ http, workers }: LocalFarm): void {
-  const urls = [http, ...workers.map((worker) => worker.http)].map((at) => `http://${at}/metrics`);
-  process.stderr.write(`metrics while it runs: ${urls.join(" ")}\n`);
 }
 
 async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {

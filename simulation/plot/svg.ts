@@ -1,4 +1,4 @@
-// A small writer of SVG: elements as text, with everything escaped that has to be.
+// A small writer of SVG and HTML: elements as text, with everything escaped that has to be.
 
 export type Attributes = Readonly<Record<string, string | number>>;
 
@@ -32,7 +32,8 @@ function short(value: number): string {
   return `${Math.round(value * 100) / 100}`;
 }
 
-function escaped(text: string): string {
+/** Text that is no mark-up, in an element or an attribute. */
+export function escaped(text: string): string {
   return text
     .replace(/&/g, "&amp;")
     .replace(/</g, "&lt;")

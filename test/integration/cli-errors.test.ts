@@ -41,6 +41,16 @@ const wrongCommandLines: readonly (readonly [args: string, words: RegExp])[] = [
   ["estimate --modle demo", /unknown option '--modle' \(Did you mean --model/],
   ["estimate --steps 3", /--model NAME is required/],
   ["estimate --model open-sora-v1.2 --policy toca --policy-option a", /--policy-option is a/],
+  [`compare --model ${model} --prompt x`, /--policies LIST is required/],
+  ["compare --policies toca --prompt x", /--model DIR is required/],
+  [`compare --model ${model} --policies toca`, /no prompt is given/],
+  [`compare --model ${model} --prompt x --policies tooca`, /tooca.*known/],
+  [`compare --model ${model} --prompt x --policies toca(inter=3)`, /inter.*known|knows/],
+  [`compare --model ${model} --prompt x --policies toca --seeds 0`, /--seeds is 0/],
+  [
+    `compare --model ${model} --prompt x --policies toca --policy toca`,
+    /unknown option '--policy'/,
+  ],
   ["show", /missing required argument 'batch'/],
   ["ls --coordinator nowhere", /is no address; write HOST:PORT/],
   ["pause", /missing required argument 'batch'/],
@@ -165,8 +175,9 @@ test("who reads no further is told nothing of it", async () => {
 });
 
 const allCommands =
-  "approve cancel coordinator doctor drain estimate farm link ls move pause priority promote " +
-  "reject release render resume retry show simulate skip submit up verify watch worker workers";
+  "approve cancel compare coordinator doctor drain estimate farm link ls move pause priority " +
+  "promote reject release render resume retry show simulate skip submit up verify watch worker " +
+  "workers";
 
 test("the doctor finds what is here and says what is not", async () => {
   const { stdout } = await sandbox.run("doctor", "--json");
