@@ -18,8 +18,9 @@
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "pipeline/device.h"
-#include "pipeline/latent_stage.h"
+#include "pipeline/model_family.h"
 #include "pipeline/plan.h"
+#include "pipeline/stdit3_clip.h"
 #include "samplers/noise.h"
 
 namespace engine {
@@ -70,8 +71,9 @@ Caption random_caption(const STDiT3Config& config) {
 }
 
 Measured measure(Backend& backend, const STDiT3Weights& weights, const RenderRequest& request,
-                 const Caption& caption) {
-  Tensor noise(latent_shape(weights.config, request), DType::kF32);
+                 const Conditions& conditions) {
+  const LatentSize size = latent_size(request);
+  Tensor noise({1, weights.config.in_channels, size.frames, size.height, size.width}, DType::kF32);
   fill_initial_latent(noise, kSeed);
   Measured measured;
   const auto add = [&](const StepReport& report) {
@@ -84,8 +86,9 @@ Measured measure(Backend& backend, const STDiT3Weights& weights, const RenderReq
   };
   denoise(backend, weights,
           {.request = &request,
-           .caption = &caption,
+           .conditions = &conditions,
            .initial_latent = noise,
+           .initial_history = {},
            .cancelled = {},
            .on_step = add});
   return measured;
@@ -159,17 +162,17 @@ Options parse(const std::vector<std::string>& arguments) {
 int run(const Options& options) {
   const auto backend = open_device("cpu", options.threads);
   const STDiT3Weights weights = load_stdit3(options.transformer, *backend, options.dtype);
-  const Caption caption = random_caption(weights.config);
+  const Conditions conditions{.caption = random_caption(weights.config), .unconditional = {}};
   RenderRequest none = options.request, cached = options.request;
   cached.policy.name = options.policy;
 
   RenderRequest warm_up = none;
   warm_up.steps = 2;
-  measure(*backend, weights, warm_up, caption);
+  measure(*backend, weights, warm_up, conditions);
   std::vector<Measured> without, with;
   for (int i = 0; i < options.runs; ++i) {
-    without.push_back(measure(*backend, weights, none, caption));
-    with.push_back(measure(*backend, weights, cached, caption));
+    without.push_back(measure(*backend, weights, none, conditions));
+    with.push_back(measure(*backend, weights, cached, conditions));
   }
   const Measured a = median(without), b = median(with);
   const double time_ratio = a.seconds / b.seconds, flop_ratio = a.flops / b.flops;

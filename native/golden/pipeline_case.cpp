@@ -10,7 +10,8 @@
 #include "golden/stdit3_policy.h"
 #include "golden/tensor_checks.h"
 #include "models/video_vae/model.h"
-#include "pipeline/latent_stage.h"
+#include "pipeline/stdit3_clip.h"
+#include "pipeline/text_stage.h"
 
 namespace engine {
 namespace {
@@ -257,8 +258,8 @@ GoldenChecks run_pipeline(const GoldenCase& golden, Backend& backend,
 
   RenderRequest request = request_of(golden);
   GoldenChecks checks{check_ids(golden, folders, request.prompt)};
-  const Caption caption = text.encode(request.prompt, {});
-  checks.push_back(golden_tensor_check("text hidden", caption.embedding,
+  const Conditions conditions{.caption = text.encode(request.prompt, {}), .unconditional = {}};
+  checks.push_back(golden_tensor_check("text hidden", conditions.caption.embedding,
                                        golden.tensor("ref.text_hidden"), 0, DType::kF32));
 
   for (const std::string run : {"full", "toca"}) {
@@ -267,8 +268,9 @@ GoldenChecks run_pipeline(const GoldenCase& golden, Backend& backend,
     RunRecord record(golden, run, weights.config);
     const Tensor latent = denoise(backend, weights,
                                   {.request = &request,
-                                   .caption = &caption,
+                                   .conditions = &conditions,
                                    .initial_latent = golden.tensor("z"),
+                                   .initial_history = {},
                                    .published_sampler = true,
                                    .selection = &record,
                                    .cancelled = {},

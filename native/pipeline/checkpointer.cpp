@@ -16,11 +16,11 @@ Checkpointer::Checkpointer(Backend& backend, CheckpointSettings settings, Render
       period_start_(std::chrono::steady_clock::now()),
       saved_step_(settings_.first_step) {}
 
-void Checkpointer::between_steps(int step, ConstTensorView latent) {
+void Checkpointer::between_steps(int step, const LatentState& state) {
   has_progress_ = step > settings_.first_step;
   if (!has_progress_ || settings_.folder.empty() || !is_refresh_point(step)) return;
   const bool cut = signals_.cut && !signals_.cancelled;
-  if (cut || period_is_over()) save(step, latent);
+  if (cut || period_is_over()) save(step, state);
   if (cut) {
     throw Error(ErrorCode::kInterrupted, "the render was cut before step " + std::to_string(step) +
                                              " of " + std::to_string(settings_.clip.steps));
@@ -35,7 +35,7 @@ bool Checkpointer::stops_denoising() const {
 void Checkpointer::leave_decoding(ConstTensorView latent) {
   const bool kept = saved_step_ == settings_.clip.steps;
   if (signals_.cancelled || kept || settings_.folder.empty()) return;
-  save(settings_.clip.steps, latent);
+  save(settings_.clip.steps, {latent, {}});
 }
 
 bool Checkpointer::is_refresh_point(int step) const {
@@ -48,11 +48,17 @@ bool Checkpointer::period_is_over() const {
   return elapsed.count() >= settings_.period_seconds;
 }
 
-void Checkpointer::save(int step, ConstTensorView latent) {
+Tensor Checkpointer::host_copy(ConstTensorView device) const {
+  Tensor host(device.shape(), DType::kF32);
+  backend_.download(device, host);
+  return host;
+}
+
+void Checkpointer::save(int step, const LatentState& at) {
   const std::filesystem::path file = settings_.folder / render_checkpoint_name(step);
   try {
-    SamplerState state{.step = step, .latent = Tensor(latent.shape(), DType::kF32)};
-    backend_.download(latent, state.latent);
+    SamplerState state{.step = step, .latent = host_copy(at.latent)};
+    if (!at.history.empty()) state.history = host_copy(at.history);
     write_render_checkpoint(file, settings_.clip, state);
   } catch (const Error& error) {
     // The device's loss is the render's, the disk's is not.

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "engine/engine.h"
+#include "pipeline/latent_stage.h"
 #include "pipeline/render_checkpoint.h"
 
 namespace engine {
@@ -25,9 +26,9 @@ class Checkpointer {
   Checkpointer(Backend& backend, CheckpointSettings settings, RenderSink& sink,
                const RenderSignals& signals);
 
-  // Called before each step and, with the number of steps, after the last; `latent` is in the
+  // Called before each step and, with the number of steps, after the last; `state` is in the
   // device's memory. Throws Error(kInterrupted) where a cut takes effect.
-  void between_steps(int step, ConstTensorView latent);
+  void between_steps(int step, const LatentState& state);
   // For what polls while it encodes or denoises: a cut ends that at once only when waiting for the
   // next refresh point could save nothing.
   bool stops_denoising() const;
@@ -39,8 +40,9 @@ class Checkpointer {
  private:
   bool is_refresh_point(int step) const;
   bool period_is_over() const;
+  Tensor host_copy(ConstTensorView device) const;
   // A failure is told and forgotten: no clip is lost because a disk is full.
-  void save(int step, ConstTensorView latent);
+  void save(int step, const LatentState& state);
 
   Backend& backend_;
   CheckpointSettings settings_;

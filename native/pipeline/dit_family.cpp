@@ -3,6 +3,7 @@
 #include "models/dit/labels.h"
 #include "models/dit/model.h"
 #include "pipeline/families.h"
+#include "pipeline/image_clip.h"
 #include "pipeline/image_family.h"
 #include "samplers/diffusion_schedule.h"
 
@@ -58,6 +59,10 @@ class DitFamily : public ImageFamily {
   bool sampler_keeps_history(const RenderRequest&) const override { return false; }
   uint64_t weights_bytes(DType compute) const override {
     return dit_weights_bytes(config_, compute);
+  }
+  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
+                                  DType compute) const override {
+    return load_dit_clip(backend, model, *this, model_index_, compute);
   }
 
  protected:

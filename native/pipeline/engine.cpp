@@ -10,13 +10,11 @@
 
 #include "core/sha256.h"
 #include "engine/error.h"
-#include "models/video_vae/model.h"
 #include "pipeline/checkpointer.h"
 #include "pipeline/device.h"
 #include "pipeline/latent_file.h"
-#include "pipeline/latent_stage.h"
+#include "pipeline/model_family.h"
 #include "pipeline/model_plan.h"
-#include "pipeline/text_stage.h"
 #include "samplers/noise.h"
 
 namespace engine {
@@ -54,9 +52,8 @@ class LoadedEngine : public Engine {
         configs_(read_model_configs(options.model)),
         backend_(open_device(options.device, options.threads)),
         dtype_(options.dtype),
-        weights_(load_weights(options)),
-        text_(*backend_, options.model, weights_.config.model_max_length),
-        vae_(VideoVae::load(*backend_, options.model / "vae")) {
+        family_(model_family(configs_)),
+        model_(load_model(options)) {
     const BackendInfo& device = backend_->info();
     info_.kind = device_kind(device, dtype_);
     info_.device_name = device.device_name;
@@ -84,10 +81,10 @@ class LoadedEngine : public Engine {
   }
 
  private:
-  STDiT3Weights load_weights(const EngineOptions& options) {
+  std::unique_ptr<ClipModel> load_model(const EngineOptions& options) {
     check_memory(*backend_, planned_weights_bytes(configs_, dtype_), "the model",
                  "use --dtype bf16 or a machine with more memory");
-    return load_stdit3(options.model / "transformer", *backend_, dtype_);
+    return family_->load(*backend_, options.model, dtype_);
   }
 
   RenderResult render_clip(const RenderOptions& options, RenderSink& sink,
@@ -138,23 +135,25 @@ class LoadedEngine : public Engine {
     const bool denoised = from.step == static_cast<int>(plan.steps.size());
     const std::function<bool()> stopped = [&checkpoints] { return checkpoints.stops_denoising(); };
     Clock::time_point start = Clock::now();
-    Caption caption;
-    if (!denoised) caption = text_.encode(options.request.prompt, stopped);
+    Conditions conditions;
+    if (!denoised) conditions = model_->condition(options.request.prompt, stopped);
     sink.on_stage(Stage::kTextEncode, seconds_since(start));
 
     start = Clock::now();
-    const DenoiseJob job{
-        .request = &options.request,
-        .caption = &caption,
-        .first_step = from.step,
-        .initial_latent = from.latent,
-        .flops_none = plan.flops_none,
-        .want_indices = options.trace_indices,
-        .cancelled = stopped,
-        .on_step = [&sink](const StepReport& report) { sink.on_step(report); },
-        .between_steps =
-            [&checkpoints](int step, ConstTensorView at) { checkpoints.between_steps(step, at); }};
-    Tensor latent = denoised ? on_device(from.latent) : denoise(*backend_, weights_, job);
+    const DenoiseJob job{.request = &options.request,
+                         .conditions = &conditions,
+                         .first_step = from.step,
+                         .initial_latent = from.latent,
+                         .initial_history = from.history.empty() ? ConstTensorView() : from.history,
+                         .flops_none = plan.flops_none,
+                         .want_indices = options.trace_indices,
+                         .cancelled = stopped,
+                         .on_step = [&sink](const StepReport& report) { sink.on_step(report); },
+                         .between_steps =
+                             [&checkpoints](int step, const LatentState& at) {
+                               checkpoints.between_steps(step, at);
+                             }};
+    Tensor latent = denoised ? on_device(from.latent) : model_->denoise(job);
     sink.on_stage(Stage::kDenoise, seconds_since(start));
     return latent;
   }
@@ -166,7 +165,8 @@ class LoadedEngine : public Engine {
   }
 
   Tensor initial_latent(const RenderOptions& options) const {
-    const Shape shape = latent_shape(weights_.config, options.request);
+    const LatentSize size = latent_size(options.request);
+    const Shape shape{1, family_->latent_channels(), size.frames, size.height, size.width};
     if (options.initial_latent) return read_latent(*options.initial_latent, shape);
     Tensor latent(shape, DType::kF32);
     fill_initial_latent(latent, options.request.seed);
@@ -187,18 +187,16 @@ class LoadedEngine : public Engine {
       sink.on_frames(rgb, static_cast<int>(first));
       seconds_waiting += seconds_since(given);
     };
-    const Shape& shape = latent.shape();
-    const Shape one_clip{shape[1], shape[2], shape[3], shape[4]};
     const VaeHooks hooks{.cancelled = [&checkpoints] { return checkpoints.stops_decoding(); },
                          .tap = {}};
     try {
-      vae_.decode(latent.view().reshaped(one_clip), frames, give, hooks);
+      model_->decode(latent, frames, give, hooks);
     } catch (const Error& error) {
-      vae_.release_workspace();
+      model_->release_workspace();
       if (error.code() == ErrorCode::kCancelled) checkpoints.leave_decoding(latent);
       throw;
     }
-    vae_.release_workspace();
+    model_->release_workspace();
     sink.on_stage(Stage::kDecode, seconds_since(start) - seconds_waiting);
   }
 
@@ -206,9 +204,8 @@ class LoadedEngine : public Engine {
   ModelConfigs configs_;
   std::unique_ptr<Backend> backend_;
   DType dtype_;
-  STDiT3Weights weights_;
-  TextStage text_;
-  VideoVae vae_;
+  std::unique_ptr<ModelFamily> family_;
+  std::unique_ptr<ClipModel> model_;
   EngineInfo info_;
 };
 

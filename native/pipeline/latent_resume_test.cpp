@@ -8,8 +8,8 @@
 #include "core/philox.h"
 #include "pipeline/device.h"
 #include "pipeline/families.h"
-#include "pipeline/latent_stage.h"
 #include "pipeline/plan.h"
+#include "pipeline/stdit3_clip.h"
 #include "samplers/noise.h"
 
 namespace engine {
@@ -52,20 +52,23 @@ struct Machine {
   }
 
   Tensor noise(const RenderRequest& request) const {
-    Tensor latent(latent_shape(weights.config, request), DType::kF32);
+    const LatentSize size = latent_size(request);
+    Tensor latent({1, weights.config.in_channels, size.frames, size.height, size.width},
+                  DType::kF32);
     fill_initial_latent(latent, request.seed);
     return latent;
   }
 
-  using BetweenSteps = std::function<void(int, ConstTensorView)>;
+  using BetweenSteps = std::function<void(int, const LatentState&)>;
   Tensor run(const RenderRequest& request, int first_step, ConstTensorView from,
              const BetweenSteps& between_steps = {}) const {
-    const Caption conditioned = caption(request.seed);
+    const Conditions conditioned{.caption = caption(request.seed), .unconditional = {}};
     const Tensor latent = denoise(*backend, weights,
                                   {.request = &request,
-                                   .caption = &conditioned,
+                                   .conditions = &conditioned,
                                    .first_step = first_step,
                                    .initial_latent = from,
+                                   .initial_history = {},
                                    .cancelled = {},
                                    .on_step = {},
                                    .between_steps = between_steps});
@@ -91,10 +94,11 @@ class LatentResumeTest : public testing::Test {
   // Renders the request, then the rest of it from each of `points`.
   void expect_the_same_bits_from(const std::vector<int>& points, const RenderRequest& request) {
     std::vector<Tensor> latents;
-    const Tensor whole = one_.run(request, 0, one_.noise(request), [&](int step, auto latent) {
-      ASSERT_EQ(step, static_cast<int>(latents.size()));
-      latents.push_back(one_.host_copy(latent));
-    });
+    const Tensor whole =
+        one_.run(request, 0, one_.noise(request), [&](int step, const LatentState& at) {
+          ASSERT_EQ(step, static_cast<int>(latents.size()));
+          latents.push_back(one_.host_copy(at.latent));
+        });
     EXPECT_TRUE(same_bits(whole, latents.back()));
     RenderRequest other = tiny_request({"toca", {{"fresh_ratio", "0.4"}}});
     other.seed = kSeed + 1;

@@ -1,23 +1,29 @@
-// Noise to latent: the sampler's loop over a transformer under a caching policy.
+// Noise to latent: the loop over a sampler's steps, whatever model and sampler take them.
 #pragma once
 
 #include <functional>
 
-#include "models/stdit3/model.h"
-#include "pipeline/text_stage.h"
+#include "cache/cache_policy.h"
+#include "engine/report.h"
+#include "models/transformer/step_hooks.h"
+#include "pipeline/conditions.h"
 
 namespace engine {
 
-// Conditioning fps of a single image, whatever is asked for (as the model was trained).
-inline constexpr double kImageFps = 120;
+// What a render is between two steps, in the device's memory.
+struct LatentState {
+  ConstTensorView latent;   // [1, C, T, h, w], fp32
+  ConstTensorView history;  // what the sampler needs beside it; empty: nothing
+};
 
 // One segment to denoise.
 struct DenoiseJob {
   const RenderRequest* request = nullptr;
-  const Caption* caption = nullptr;
-  int first_step = 0;              // a refresh point of the policy
-  ConstTensorView initial_latent;  // before first_step: [1, C, T, h, w], fp32, host
-  double flops_none = 0;           // of the whole render under policy none, for the reports
+  const Conditions* conditions = nullptr;
+  int first_step = 0;               // a refresh point of the policy
+  ConstTensorView initial_latent;   // before first_step: [1, C, T, h, w], fp32, host
+  ConstTensorView initial_history;  // of the sampler, the same shape, host; empty where none is
+  double flops_none = 0;            // of the whole render under policy none, for the reports
   // Sample as the published code does to the last bit: a frame mask of ones, times as they round
   // there.
   bool published_sampler = false;
@@ -25,15 +31,27 @@ struct DenoiseJob {
   SelectionObserver* selection = nullptr;
   std::function<bool()> cancelled;
   std::function<void(const StepReport&)> on_step;
-  // Called with the device's latent before each step and, with the number of steps, after the last.
-  std::function<void(int step, ConstTensorView latent)> between_steps = {};
+  // Called before each step and, with the number of steps, after the last.
+  std::function<void(int step, const LatentState& state)> between_steps = {};
 };
 
-// Shape of a request's latent: [1, C, T, h, w].
-Shape latent_shape(const STDiT3Config& config, const RenderRequest& request);
+// A transformer and its sampler, prepared for one clip.
+class ClipSampler {
+ public:
+  virtual ~ClipSampler() = default;
 
-// Returns the final latent, device memory. The cache lives as long as the call.
-// Throws Error(kCancelled) within a block, and what between_steps throws.
-Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob& job);
+  virtual int steps() const = 0;
+  virtual double timestep(int step) const = 0;
+  // One step on `latent` (device). Steps come in order, from 0 or from where restore() was told.
+  virtual void step(int step, TensorView latent, const StepHooks& hooks) = 0;
+  // What the next step needs beside the latent, device; empty: nothing.
+  virtual ConstTensorView history() const = 0;
+  // Takes up a render with the history it was cut with (device).
+  virtual void restore(ConstTensorView history) = 0;
+};
+
+// Takes the job's steps. Returns the final latent, device memory. Throws Error(kCancelled) within a
+// block, and what between_steps throws.
+Tensor run_sampler(Backend& backend, ClipSampler& sampler, const DenoiseJob& job);
 
 }  // namespace engine

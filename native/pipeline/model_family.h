@@ -10,6 +10,7 @@
 #include "core/json.h"
 #include "engine/engine.h"
 #include "models/transformer/sizes.h"
+#include "pipeline/clip_model.h"
 
 namespace engine {
 
@@ -78,6 +79,11 @@ class ModelFamily {
                                      const CachePolicy& policy) const = 0;
   // `request` may be null.
   virtual VaeBytes vae_bytes(const Json& vae, const RenderRequest* request) const = 0;
+
+  // The model in memory; the family must outlive it. `model` is the folder. Throws as
+  // Engine::load().
+  virtual std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
+                                          DType compute) const = 0;
 
   // All of config and request that decides the bits beside steps, policy, seed and prompt.
   virtual Json identity(const RenderRequest& request) const = 0;

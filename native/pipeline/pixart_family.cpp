@@ -1,6 +1,7 @@
 // PixArt-alpha: pictures from captions, by DPM-Solver++.
 #include "models/pixart/model.h"
 #include "pipeline/families.h"
+#include "pipeline/image_clip.h"
 #include "pipeline/image_family.h"
 #include "samplers/dpm_solver.h"
 
@@ -40,6 +41,10 @@ class PixartFamily : public ImageFamily {
   bool sampler_keeps_history(const RenderRequest&) const override { return true; }
   uint64_t weights_bytes(DType compute) const override {
     return pixart_weights_bytes(config_, compute);
+  }
+  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
+                                  DType compute) const override {
+    return load_pixart_clip(backend, model, *this, compute);
   }
 
  protected:

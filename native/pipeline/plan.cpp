@@ -103,6 +103,7 @@ Plan make_plan(const ModelFamily& family, const RenderRequest& request, DType dt
   const ModelTraits traits = family.traits();
   plan.family = traits.family;
   plan.sampler = chosen_sampler(traits, request);
+  plan.sampler_keeps_history = family.sampler_keeps_history(request);
   plan.tokens = grid.tokens();
   plan.tokens_per_frame = grid.tokens_per_frame();
   plan.latent_frames = size.frames;

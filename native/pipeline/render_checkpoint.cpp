@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kFormat = "tocafarm-render";
 constexpr const char* kVersion = "1";
-// Over the other texts and the latent: a file that was damaged on its way is not rendered on.
+// Over the other texts and the tensors: a file that was damaged on its way is not rendered on.
 constexpr const char* kDigestKey = "sha256";
 
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& what) {
@@ -40,12 +40,13 @@ std::span<const std::byte> bytes_of(ConstTensorView tensor) {
   return {static_cast<const std::byte*>(tensor.data()), tensor.bytes()};
 }
 
-std::string digest_of(TensorMetadata metadata, ConstTensorView latent) {
+std::string digest_of(TensorMetadata metadata, ConstTensorView latent, ConstTensorView history) {
   metadata.erase(kDigestKey);
   const std::string texts = Json(metadata).dump();
   Sha256 digest;
   digest.update(std::as_bytes(std::span(texts)));
   digest.update(bytes_of(latent));
+  if (!history.empty()) digest.update(bytes_of(history));
   return digest.finish_hex();
 }
 
@@ -86,6 +87,17 @@ int step_of(const std::filesystem::path& file, const TensorMetadata& metadata, c
   return step;
 }
 
+Tensor copy_of(const std::filesystem::path& file, ConstTensorView stored, const Shape& expected) {
+  if (stored.dtype() != DType::kF32 || !(stored.shape() == expected)) {
+    refuse(file, std::string("holds ") + dtype_name(stored.dtype()) + " " +
+                     stored.shape().to_string() + ", this render needs fp32 " +
+                     expected.to_string());
+  }
+  Tensor copy(expected, DType::kF32);
+  std::memcpy(copy.view().data(), stored.data(), stored.bytes());
+  return copy;
+}
+
 std::unique_ptr<TensorFile> open(const std::filesystem::path& file) {
   try {
     return open_safetensors(file);
@@ -106,8 +118,10 @@ void write_render_checkpoint(const std::filesystem::path& file, const ClipIdenti
   TensorMetadata metadata{
       {"format", kFormat}, {"version", kVersion}, {"step", std::to_string(state.step)}};
   for (const auto& [key, text] : texts_of(clip)) metadata[key] = text;
-  metadata[kDigestKey] = digest_of(metadata, state.latent);
-  write_safetensors(file, {{.name = "latent", .tensor = state.latent}}, metadata);
+  metadata[kDigestKey] = digest_of(metadata, state.latent, state.history);
+  std::vector<NamedTensor> tensors{{.name = "latent", .tensor = state.latent}};
+  if (!state.history.empty()) tensors.push_back({.name = "history", .tensor = state.history});
+  write_safetensors(file, tensors, metadata);
 }
 
 SamplerState read_render_checkpoint(const std::filesystem::path& file, const ClipIdentity& clip,
@@ -117,18 +131,20 @@ SamplerState read_render_checkpoint(const std::filesystem::path& file, const Cli
   check_format(file, metadata);
   const ConstTensorView latent = stored->find("latent");
   if (latent.empty()) refuse(file, "has no tensor \"latent\"");
-  if (text_of(metadata, kDigestKey) != digest_of(metadata, latent)) {
+  const ConstTensorView history = stored->find("history");
+  if (text_of(metadata, kDigestKey) != digest_of(metadata, latent, history)) {
     refuse(file, "is damaged: its SHA-256 is not the one that it was written with");
   }
   check_clip(file, metadata, clip);
   const int step = step_of(file, metadata, plan);
-  if (latent.dtype() != DType::kF32 || !(latent.shape() == expected)) {
-    refuse(file, std::string("holds ") + dtype_name(latent.dtype()) + " " +
-                     latent.shape().to_string() + ", this render needs fp32 " +
-                     expected.to_string());
+  SamplerState state{.step = step, .latent = copy_of(file, latent, expected)};
+  const bool has_history =
+      plan.sampler_keeps_history && step > 0 && step < static_cast<int>(plan.steps.size());
+  if (has_history != !history.empty()) {
+    refuse(file, has_history ? "has no tensor \"history\", which this render's sampler needs"
+                             : "has a tensor \"history\", which this render's sampler has not");
   }
-  SamplerState state{.step = step, .latent = Tensor(expected, DType::kF32)};
-  std::memcpy(state.latent.view().data(), latent.data(), latent.bytes());
+  if (has_history) state.history = copy_of(file, history, expected);
   return state;
 }
 

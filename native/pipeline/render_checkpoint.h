@@ -1,8 +1,8 @@
 // A render between two steps, as a file that another engine of the same kind goes on from with the
 // same bits: safetensors with the latent, and in the metadata what the clip's bits follow from.
 //
-// At a refresh point nothing cached is needed any more, and rectified flow keeps no history, so the
-// latent is all of the state. A sampler with a history adds its tensors beside it, and a version.
+// At a refresh point nothing cached is needed any more: the latent is all of the state, and beside
+// it what the sampler keeps of the step before (DPM-Solver++ its prediction, the others nothing).
 #pragma once
 
 #include <filesystem>
@@ -29,6 +29,7 @@ struct ClipIdentity {
 struct SamplerState {
   int step = 0;
   Tensor latent;
+  Tensor history = {};  // as the latent; empty: the sampler keeps nothing, or there is no next step
 };
 
 // "checkpoint-12.safetensors"
@@ -39,8 +40,8 @@ void write_render_checkpoint(const std::filesystem::path& file, const ClipIdenti
                              const SamplerState& state);
 
 // Throws Error(kInvalidCheckpoint), beginning with "the checkpoint", for a file that cannot be
-// read, is damaged, is of another clip or kind, whose latent has not the shape `expected` or whose
-// step is neither a refresh point of `plan` nor its end.
+// read, is damaged, is of another clip or kind, whose latent or history has not the shape
+// `expected` or whose step is neither a refresh point of `plan` nor its end.
 SamplerState read_render_checkpoint(const std::filesystem::path& file, const ClipIdentity& clip,
                                     const Plan& plan, const Shape& expected);
 

@@ -110,6 +110,23 @@ TEST_F(RenderCheckpointTest, OneOfAnotherSizeIsRefused) {
   EXPECT_TRUE(refuses("holds fp32 [1, 4, 2, 3, 4], this render needs fp32 [1, 4, 2, 3, 5]"));
 }
 
+TEST_F(RenderCheckpointTest, WhatTheSamplerKeepsIsKeptWithIt) {
+  Plan keeps = plan();
+  keeps.sampler_keeps_history = true;
+  SamplerState state = state_of(6);
+  state.history = Tensor(kLatent, DType::kF32);
+  std::memset(state.history.f32(), 1, state.history.bytes());
+  write_render_checkpoint(file_, clip(), state);
+  const SamplerState read = read_render_checkpoint(file_, clip(), keeps, kLatent);
+  EXPECT_EQ(std::memcmp(read.history.f32(), state.history.f32(), state.history.bytes()), 0);
+  EXPECT_TRUE(refuses("has a tensor \"history\""));
+  const auto lacks = [&] { read_render_checkpoint(write(6), clip(), keeps, kLatent); };
+  EXPECT_TRUE(fails(lacks, kCode, "has no tensor \"history\""));
+  for (const int step : {0, 8}) {
+    EXPECT_TRUE(read_render_checkpoint(write(step), clip(), keeps, kLatent).history.empty());
+  }
+}
+
 TEST_F(RenderCheckpointTest, AnyByteThatChangedIsNoticed) {
   write(6);
   const std::string whole = read_text(file_);

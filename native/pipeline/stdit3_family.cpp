@@ -2,6 +2,7 @@
 // temporal block.
 #include "models/video_vae/workspace.h"
 #include "pipeline/families.h"
+#include "pipeline/stdit3_clip.h"
 #include "pipeline/stdit3_shape.h"
 
 namespace engine {
@@ -88,6 +89,11 @@ class STDiT3Family : public ModelFamily {
     if (request == nullptr) return bytes;
     bytes.decode = vae_peak_bytes(config, request->frames, request->height, request->width);
     return bytes;
+  }
+
+  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
+                                  DType compute) const override {
+    return load_stdit3_clip(backend, model, compute);
   }
 
   Json identity(const RenderRequest& request) const override {

@@ -7,14 +7,9 @@
 
 #include "models/t5/model.h"
 #include "models/t5/tokenizer.h"
+#include "pipeline/conditions.h"
 
 namespace engine {
-
-// What the transformer is conditioned on; host memory.
-struct Caption {
-  Tensor embedding;  // [1, L, caption channels], fp32
-  Tensor mask;       // [1, L], i32, 1 = a token of the prompt
-};
 
 class TextStage {
  public:

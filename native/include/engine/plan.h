@@ -50,6 +50,8 @@ struct Plan {
   double flops = 0;
   uint64_t cache_bytes = 0;  // features, scores and counters that the policy keeps
   uint64_t peak_bytes = 0;   // weights, cache and workspace of the largest stage
+  // The sampler needs more of the step before than the latent: checkpoints hold both.
+  bool sampler_keeps_history = false;
   std::vector<PlannedStep> steps;
   std::vector<std::string> warnings;
   // SHA-256 of all that decides the bits (request without seed and prompt, config, decisions): a

@@ -1,0 +1,19 @@
+// Clips of a STDiT3: T5 captions, rectified flow, the video VAE.
+#pragma once
+
+#include "models/stdit3/model.h"
+#include "pipeline/clip_model.h"
+
+namespace engine {
+
+// Conditioning fps of a single image, whatever is asked for (as the model was trained).
+inline constexpr double kImageFps = 120;
+
+// As ClipModel::denoise().
+Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob& job);
+
+// Throws as Engine::load().
+std::unique_ptr<ClipModel> load_stdit3_clip(Backend& backend, const std::filesystem::path& model,
+                                            DType dtype);
+
+}  // namespace engine
