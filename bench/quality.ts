@@ -90,7 +90,7 @@ function compare(folder: string, seeds: string, policies: readonly string[]): re
 
 /** Mean difference of PSNR to fora, clip by clip, with its standard error, and how often above. */
 function against(fora: Findings, other: Findings): string {
-  if (fora === other) return "| | ";
+  if (fora === other) return " | | ";
   const gains = other.clips.map(
     ({ quality }, index) => (quality?.psnr_db ?? 0) - (fora.clips[index]?.quality?.psnr_db ?? 0),
   );
@@ -99,7 +99,7 @@ function against(fora: Findings, other: Findings): string {
   const error = Math.sqrt(squares / Math.max(1, gains.length - 1) / gains.length);
   const wins = gains.filter((gain) => gain > 0).length;
   const gain = `${mean < 0 ? "−" : "+"}${Math.abs(mean).toFixed(2)}`;
-  return `| ${gain} ± ${error.toFixed(2)} | ${wins} of ${gains.length}`;
+  return ` | ${gain} ± ${error.toFixed(2)} | ${wins} of ${gains.length}`;
 }
 
 function row(findings: Findings, last: string): string {
@@ -110,7 +110,7 @@ function row(findings: Findings, last: string): string {
     quality?.ssim.toFixed(4),
     quality?.ms_ssim.toFixed(4),
   ];
-  return `| \`${label}\` | ${figures.join(" | ")} ${last} |`;
+  return `| \`${label}\` | ${figures.join(" | ")}${last} |`;
 }
 
 const [folder, seeds = "2", ...more] = process.argv.slice(2);

@@ -143,6 +143,16 @@ test("quality over FLOPs has a point for each policy but none, within its frame"
   assert.ok(svg.includes('cx="337" cy="286"'), svg);
 });
 
+test("a line joins what no other of its name beats for less", () => {
+  const at = (flopsRatio: number, psnrDb: number) =>
+    findings("toca", { flopsRatio, quality: { ...quality, psnrDb } });
+  const policies = [none, at(2, 31), at(1.25, 33), at(1.6, 30)];
+  const svg = scatter({ ...report, policies });
+  assert.equal(svg.match(/<circle/g)?.length, 4, "three points and the key");
+  // Of 50, 62.5 and 80 % the middle one is worse than the first.
+  assert.match(svg, /d="M337 [\d.]+L500.8 [\d.]+" class="line"/);
+});
+
 test("clips are in the page while they fit, and beside it when they do not", async () => {
   for (const { clips } of report.policies) {
     mkdirSync(join(folder, clips[0]?.file ?? "", ".."), { recursive: true });

@@ -1,5 +1,5 @@
-// Quality over FLOPs: a point for each policy, those of one name joined by a line. What lies higher
-// at the same place is nearer to none for the same work.
+// Quality over FLOPs: a point for each policy. A line joins those of one name that no other of that
+// name beats for less. What lies higher at the same place is nearer to none for the same work.
 import { element, label, pathOf, titleOf } from "../../simulation/plot/svg.js";
 import type { PolicyFindings, Report } from "./report.js";
 
@@ -117,10 +117,17 @@ function drawSeries({
   return element(
     "g",
     { class: `c${index % hues.length}` },
-    element("path", { d: pathOf(points.map(place)), class: "line" }),
+    element("path", { d: pathOf(unbeaten(points).map(place)), class: "line" }),
     ...dots,
     element("circle", key),
     label(name, { x: width - right + 30, y }),
+  );
+}
+
+/** Those that are nearer than every one before, which computes less. */
+function unbeaten(points: readonly Point[]): readonly Point[] {
+  return points.filter(({ psnrDb }, index) =>
+    points.slice(0, index).every((before) => before.psnrDb < psnrDb),
   );
 }
 
