@@ -1,7 +1,7 @@
 // Batches as people read them: the row of a list, and the lines of one.
 import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import { isEnded, stateWord } from "./batch-tracker.js";
-import { bytes, type Column, flops, seconds, shortened } from "./table.js";
+import { bytes, type Column, flops, frameCount, seconds, shortened } from "./table.js";
 
 const nameColumnsMax = 30;
 
@@ -42,7 +42,7 @@ export function batchLines(batch: Batch): readonly string[] {
   const { id, spec, preview, deadline, deviceSecondsLeft } = batch;
   const waiting = batch.clipsAwaitingApproval;
   const lines = [
-    `${spec?.model}, ${spec?.frames} frames of ${spec?.height}x${spec?.width}, ` +
+    `${spec?.model}, ${frameCount(spec?.frames ?? 0)} of ${spec?.height}x${spec?.width}, ` +
       `${spec?.steps} steps, policy ${spec?.policy?.name}, guidance ${spec?.guidance}, ` +
       `seed ${spec?.seed}; ${clipCost(batch)}`,
     preview && `preview first: ${preview.steps} steps, policy ${preview.policy?.name}`,

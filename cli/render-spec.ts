@@ -191,8 +191,6 @@ function frameSize(options: SpecOptions, usual: Partial<FrameSize>): FrameSize {
   const { height, width } = usual;
   const isNamed = options.resolution !== undefined || options.aspectRatio !== undefined;
   if (!isNamed && height !== undefined && width !== undefined) return { height, width };
-  return namedSize(
-    options.resolution ?? defaultResolution,
-    options.aspectRatio ?? defaultAspectRatio,
-  );
+  const resolution = options.resolution ?? defaultResolution;
+  return namedSize(resolution, options.aspectRatio ?? defaultAspectRatio(resolution));
 }

@@ -34,11 +34,19 @@ const rows = [
 const squares = ["256", "512", "1024", "2048", "2880"] as const;
 
 export const defaultResolution = "240p";
-export const defaultAspectRatio = "9:16";
+
+/** The one that a resolution is thought of with. */
+export function defaultAspectRatio(resolution: string): string {
+  return isSquare(resolution) ? "1:1" : "9:16";
+}
+
+function isSquare(resolution: string): boolean {
+  return (squares as readonly string[]).includes(resolution);
+}
 
 /** Height and width of a named size. Throws INVALID_ARGUMENT with what is known. */
 export function namedSize(resolution: string, aspectRatio: string): FrameSize {
-  if ((squares as readonly string[]).includes(resolution)) return square(resolution, aspectRatio);
+  if (isSquare(resolution)) return square(resolution, aspectRatio);
   const column = (columns as readonly string[]).indexOf(resolution);
   if (column < 0) {
     throw new FarmError(

@@ -32,6 +32,11 @@ function pad(text: string, width: number, align: Align): string {
   return align === "left" ? text + space : space + text;
 }
 
+/** "51 frames", or what one frame is. */
+export function frameCount(frames: number): string {
+  return frames === 1 ? "an image" : `${frames} frames`;
+}
+
 /** "0.42 s", "12.3 s", "4 min 05 s", "2 h 03 min". */
 export function seconds(value: number): string {
   if (value < 1) return `${value.toFixed(2)} s`;

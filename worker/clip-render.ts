@@ -121,16 +121,18 @@ export class ClipRender {
       height: result.height,
       width: result.width,
       cleanedPrompt,
+      sampler: plan.sampler,
       planDigest: plan.digest,
       weightsDigest: this.#engine.info.weightsDigest,
       kind: this.#kind,
     };
   }
 
-  /** Names of classes are not written as captions are, and are looked up as they stand. */
+  /** Names of classes are looked up as they stand: they are not written as captions are. */
   #cleanedPrompt(): string {
-    if (this.#job.model.traits.prompt === "class") return this.#job.prompt;
-    const cleaned = cleanPrompt(appendScores(this.#job.prompt, this.#job.scores));
+    const asked = appendScores(this.#job.prompt, this.#job.scores);
+    if (this.#job.model.traits.prompt === "class") return asked;
+    const cleaned = cleanPrompt(asked);
     if (cleaned !== "") return cleaned;
     throw new FarmError(
       "INVALID_ARGUMENT",

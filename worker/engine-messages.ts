@@ -98,6 +98,7 @@ export interface RenderOutput {
   readonly height: number;
   readonly width: number;
   readonly cleanedPrompt: string;
+  readonly sampler: string;
   readonly planDigest: string;
   readonly weightsDigest: string;
   readonly kind: string;

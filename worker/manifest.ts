@@ -30,7 +30,12 @@ export function manifestText(inputs: ManifestInputs): string {
     prompt: job.prompt,
     cleaned_prompt: output.cleanedPrompt,
     seed: String(job.seed), // 64 bits do not fit a JSON reader's number
-    model: { name: job.model.name, weights_digest: output.weightsDigest },
+    model: {
+      name: job.model.name,
+      family: job.model.traits.family,
+      weights_digest: output.weightsDigest,
+    },
+    sampler: output.sampler,
     steps: plan.steps,
     guidance: plan.guidance,
     conditioning_fps: plan.fps,

@@ -5,7 +5,7 @@ import path from "node:path";
 import type { Command } from "commander";
 import { FarmError } from "../../common/errors.js";
 import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
-import { makePlan, type Plan } from "../../engine/plan.js";
+import { checkPromptsFor, makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { requiredOption } from "../args.js";
 import { memoryText } from "../batch-text.js";
@@ -26,6 +26,7 @@ import {
   type SpecOptions,
 } from "../render-spec.js";
 import { failureOf, reportBatch } from "../report.js";
+import { frameCount } from "../table.js";
 
 interface RenderOptions extends SpecOptions {
   readonly model?: string;
@@ -87,6 +88,7 @@ async function render(options: RenderOptions, signal: AbortSignal): Promise<void
   const job = await readJob(options, signal);
   const { model, spec, prompts } = job;
   // The same plan that the coordinator and the engine will make: what is wrong is told at once.
+  checkPromptsFor(model.configs, prompts);
   const plan = makePlan(model.configs, planRequest(spec), options.dtype ?? "fp32");
   if (!options.json) announce(prompts.length, spec, plan);
   const undo = await prepareOutputs(options);
@@ -150,8 +152,9 @@ function announce(count: number, spec: RenderSpec, plan: Plan): void {
   const clips = count === 1 ? "1 clip" : `${count} clips`;
   const size = `${plan.outputHeight}x${plan.outputWidth}`;
   process.stderr.write(
-    `${clips}: ${spec.frames} frames of ${size}, ${spec.steps} steps, guidance ${spec.guidance}, ` +
-      `seed ${spec.seed}, policy ${spec.policy?.name}; ` +
+    `${clips}: ${frameCount(spec.frames)} of ${size}, ` +
+      `${spec.steps} steps, guidance ${spec.guidance}, seed ${spec.seed}, ` +
+      `policy ${spec.policy?.name}; ` +
       `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
       `needs ${memoryText(plan)}\n`,
   );

@@ -77,7 +77,13 @@ export class AgentStage {
   /** Plays an engine that has rendered the job. */
   async renders(job: RenderJob): Promise<void> {
     await writeFile(join(job.folder, "video.mp4"), "frames");
-    const rest = { cleanedPrompt: "p", planDigest: "d", weightsDigest: "w", kind: "k" };
+    const rest = {
+      cleanedPrompt: "p",
+      sampler: "s",
+      planDigest: "d",
+      weightsDigest: "w",
+      kind: "k",
+    };
     const size = { frames: 17, height: 64, width: 64 };
     this.engine.says({
       type: "done",
