@@ -2,7 +2,7 @@
 // process; the command line starts it nowhere else.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { FarmError } from "../common/errors.js";
 
 export interface FfmpegOutput {
@@ -83,7 +83,7 @@ export async function* rgbFrames(
 }
 
 type Child<Input extends "pipe" | "ignore"> = ChildProcessByStdio<
-  Input extends "pipe" ? import("node:stream").Writable : null,
+  Input extends "pipe" ? Writable : null,
   Readable,
   Readable
 >;

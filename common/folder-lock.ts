@@ -16,11 +16,11 @@ export interface FolderLock {
 
 /**
  * Creates the folder if need be and takes its lock. Throws FAILED_PRECONDITION when another process
- * has it, IO when the folder cannot be made.
+ * has it, IO when the folder cannot be made; both name the option by which another can be chosen.
  */
-export async function lockFolder(path: string): Promise<FolderLock> {
+export async function lockFolder(path: string, option = "--data"): Promise<FolderLock> {
   const folder = resolve(path);
-  const name = `\0tocafarm/${await identityOf(folder)}`;
+  const name = `\0tocafarm/${await identityOf(folder, option)}`;
   const socket = createServer((connection) => connection.destroy());
   try {
     await listen(socket, name);
@@ -28,7 +28,7 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
     throw new FarmError(
       "FAILED_PRECONDITION",
-      `the data folder ${folder} is in use by another process: stop it or choose another --data`,
+      `the data folder ${folder} is in use by another process: stop it or choose another ${option}`,
     );
   }
   socket.unref();
@@ -38,7 +38,7 @@ export async function lockFolder(path: string): Promise<FolderLock> {
   };
 }
 
-async function identityOf(folder: string): Promise<string> {
+async function identityOf(folder: string, option: string): Promise<string> {
   try {
     await makeFolders(folder);
     const { dev, ino } = await stat(folder, { bigint: true });
@@ -47,7 +47,7 @@ async function identityOf(folder: string): Promise<string> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new FarmError(
       "IO",
-      `the data folder ${folder} cannot be made: ${reason}; choose another --data`,
+      `the data folder ${folder} cannot be made: ${reason}; choose another ${option}`,
       { cause: error },
     );
   }

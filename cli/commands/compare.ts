@@ -2,6 +2,7 @@
 // a report of what each cost and how near it came.
 import path from "node:path";
 import { type Command, Option } from "commander";
+import { lockFolder } from "../../common/folder-lock.js";
 import { readModelFolder } from "../../engine/model-folder.js";
 import { numberOption, repeated, requiredOption } from "../args.js";
 import { prepareFolder } from "../clip-files.js";
@@ -69,14 +70,25 @@ export function addCompare(program: Command): void {
 
 async function compare(options: CompareOptions, signal: AbortSignal): Promise<void> {
   const comparison = await readComparison(options);
-  const quiet = options.json === true;
   const { undo } = await prepareFolder(comparison.folder);
+  const lock = await lockFolder(comparison.folder, "--out");
   try {
-    await checkFolder(comparison);
-    await renderPolicies(comparison, { farm: options, quiet, signal });
+    await fillFolder(comparison, options, signal);
   } finally {
+    await lock.release();
     await undo(); // unless something lies in it
   }
+}
+
+/** Renders and measures what is missing, and writes the report. */
+async function fillFolder(
+  comparison: Comparison,
+  options: CompareOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const quiet = options.json === true;
+  await checkFolder(comparison);
+  await renderPolicies(comparison, { farm: options, quiet, signal });
   const { policies, vmaf } = await measureAll(comparison, { quiet, signal });
   const report = await makeReport(comparison, policies, vmaf);
   const file = await writeReport(report, comparison.folder);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { after, test } from "node:test";
+import { lockFolder } from "../../common/folder-lock.js";
 import { CliSandbox } from "../support/cli-process.js";
 
 const sandbox = new CliSandbox();
@@ -82,6 +83,14 @@ test("other prompts or settings do not get into the same folder", async () => {
   assert.match(prompts.stderr, /holds clips of other prompts or seeds.*choose another --out/);
   const steps = await sandbox.run(...asked, "--steps", "5", ...prompt);
   assert.match(steps.stderr, /holds a comparison with another steps: choose another --out/);
+});
+
+test("a folder that another comparison works in is left alone", async () => {
+  const lock = await lockFolder(folder);
+  const { status, stderr } = await compare(folder, "fora");
+  await lock.release();
+  assert.equal(status, 4);
+  assert.match(stderr, /in use by another process: stop it or choose another --out/);
 });
 
 test("an interrupted comparison goes on with the clips that it lacks", async () => {
