@@ -148,6 +148,11 @@ export interface NativeModuleReport {
   readonly tokensReused: number;
   readonly seconds: number;
   readonly flops: number;
+  /**
+   * Relative L1 of what was reused against what is computed, over a fixed sample of rows, of a
+   * refresh whose cache had been in use; else null.
+   */
+  readonly drift: number | null;
   /** [batch rows][computed tokens], only with traceIndices; else null. */
   readonly indices: readonly (readonly number[])[] | null;
 }

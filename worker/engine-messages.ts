@@ -71,6 +71,8 @@ export interface ModuleDelta {
   readonly tokensReused: number;
   readonly seconds: number;
   readonly flops: number;
+  /** Of the newest refresh of a cache that had been in use; null when there was none. */
+  readonly drift: number | null;
 }
 
 /** A few steps, summed. */

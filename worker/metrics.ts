@@ -1,6 +1,5 @@
-// The worker's metrics, all in one table. Per-layer series are counters that exist with zero for
-// every module of every model from the start: 4 x 168 a device at 28 layers; ratios and means are
-// the reader's to form.
+// The worker's metrics, all in one table. Per-layer series exist with zero for every module of
+// every model from the start: 5 x 168 a device at 28 layers; means are the reader's to form.
 import { combinations, createMetrics, type Labels, type Metrics } from "../common/metrics.js";
 import type { Block, Module } from "../engine/engine.js";
 import type { EngineStage, StepsMessage } from "./engine-messages.js";
@@ -41,6 +40,11 @@ const table = {
   tocafarm_module_calls_total: {
     type: "counter",
     help: "Calls of a module, those that only took from the cache included.",
+    labels: moduleLabels,
+  },
+  tocafarm_cache_drift_ratio: {
+    type: "gauge",
+    help: "Relative L1 change of a module's output since it was cached, at its newest refresh.",
     labels: moduleLabels,
   },
   tocafarm_flops_total: {
@@ -101,6 +105,7 @@ export class WorkerMetrics {
       const labels = labelsOf(device, model, name);
       this.#metrics.zero("tocafarm_module_seconds_total", labels);
       this.#metrics.zero("tocafarm_module_calls_total", labels);
+      this.#metrics.zero("tocafarm_cache_drift_ratio", labels);
       for (const outcome of ["computed", "reused"]) {
         this.#metrics.zero("tocafarm_tokens_total", { ...labels, outcome });
       }
@@ -124,6 +129,7 @@ export class WorkerMetrics {
       metrics.count("tocafarm_tokens_total", tokens("reused"), delta.tokensReused);
       metrics.count("tocafarm_module_seconds_total", labels, delta.seconds);
       metrics.count("tocafarm_module_calls_total", labels, delta.calls);
+      if (delta.drift !== null) metrics.set("tocafarm_cache_drift_ratio", labels, delta.drift);
     }
   }
 

@@ -14,6 +14,7 @@ const moduleColumns = [
   "tokens_reused",
   "seconds",
   "flops",
+  "drift",
 ] as const;
 
 export interface ProfileHead {
@@ -75,8 +76,8 @@ export class TraceFile {
 
 function moduleFields(
   report: ModuleReport,
-): Record<(typeof moduleColumns)[number], string | number> {
-  const { layer, block, module, decision, seconds, flops } = report;
+): Record<(typeof moduleColumns)[number], string | number | null> {
+  const { layer, block, module, decision, seconds, flops, drift } = report;
   const { tokensComputed, tokensReused } = report;
   return {
     layer,
@@ -87,5 +88,6 @@ function moduleFields(
     tokens_reused: tokensReused,
     seconds,
     flops,
+    drift,
   };
 }

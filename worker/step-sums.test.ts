@@ -9,6 +9,7 @@ function stepEvent(step: number): StepEvent {
     module: "mlp",
     decision: "partial",
     seconds: 0.5,
+    drift: null,
     indices: null,
   } as const;
   const tokens = { tokensComputed: 10, tokensReused: 90, flops: 1000 };
@@ -50,7 +51,22 @@ test("steps are summed for each module until they are taken", () => {
     tokensReused: 180,
     seconds: 1,
     flops: 2000,
+    drift: null,
   });
+});
+
+test("the drift that is told is that of the newest refresh", () => {
+  const sums = new StepSums();
+  const withDrift = (step: number, drift: number | null): StepEvent => {
+    const event = stepEvent(step);
+    return { ...event, modules: event.modules.map((module) => ({ ...module, drift })) };
+  };
+  sums.add(withDrift(3, 0.25));
+  sums.add(withDrift(6, 0.125));
+  sums.add(withDrift(7, null));
+  assert.equal(sums.take()?.modules[0]?.drift, 0.125);
+  sums.add(withDrift(8, null));
+  assert.equal(sums.take()?.modules[0]?.drift, null);
 });
 
 test("what was taken is not said again", () => {

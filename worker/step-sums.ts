@@ -26,6 +26,7 @@ export class StepSums {
       sums.tokensReused += report.tokensReused;
       sums.seconds += report.seconds;
       sums.flops += report.flops;
+      sums.drift = report.drift ?? sums.drift;
     }
   }
 
@@ -53,7 +54,7 @@ export class StepSums {
     let sums = this.#modules.get(key);
     if (sums === undefined) {
       const zeros = { calls: 0, tokensComputed: 0, tokensReused: 0, seconds: 0, flops: 0 };
-      sums = { layer, block, module, ...zeros };
+      sums = { layer, block, module, ...zeros, drift: null };
       this.#modules.set(key, sums);
     }
     return sums;

@@ -1,6 +1,8 @@
 #include "bindings/reports.h"
 
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace engine::bindings {
@@ -32,6 +34,11 @@ Napi::Array numbers(Napi::Env env, const std::vector<int>& values) {
   Napi::Array array = Napi::Array::New(env, values.size());
   for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, number(env, values[i]));
   return array;
+}
+
+// JSON knows no infinity: what is no number is null.
+Napi::Value ratio_or_null(Napi::Env env, const std::optional<double>& ratio) {
+  return ratio && std::isfinite(*ratio) ? Napi::Value(number(env, *ratio)) : env.Null();
 }
 
 Napi::Object planned_module_to_js(Napi::Env env, const PlannedModule& module) {
@@ -83,6 +90,7 @@ Napi::Object module_report_to_js(Napi::Env env, const ModuleReport& report,
   js.Set("tokensReused", number(env, report.tokens_reused));
   js.Set("seconds", number(env, report.seconds));
   js.Set("flops", number(env, report.flops));
+  js.Set("drift", ratio_or_null(env, report.drift));
   js.Set("indices", indices_to_js(env, indices));
   return js;
 }

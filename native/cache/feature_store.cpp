@@ -38,6 +38,11 @@ bool keeps_statistics(const FeatureStoreShape& s) {
                             s.score == TokenScore::kValueNorm);
 }
 
+DriftShape drift_shape(const FeatureStoreShape& s) {
+  return {
+      .modules = blocks_of(s) * modules_of(s), .rows = s.rows * s.tokens, .channels = s.channels};
+}
+
 // Entry `index` of axis 0, without that axis.
 TensorView entry(const Tensor& all, int64_t index, Shape shape) {
   return all.view().rows(index, 1).reshaped(shape);
@@ -51,7 +56,10 @@ uint64_t bytes(const Shape& shape, DType dtype) {
 
 FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
     : backend_(backend), shape_(shape) {
-  if (shape.needs.features) features_ = backend.allocate(features_shape(shape), DType::kF32);
+  if (shape.needs.features) {
+    features_ = backend.allocate(features_shape(shape), DType::kF32);
+    drift_.emplace(backend, drift_shape(shape));
+  }
   if (!shape.needs.scores) return;
   counters_ = backend.allocate(counters_shape(shape), DType::kI32);
   zeros_ = Tensor({shape.rows, shape.tokens}, DType::kI32);
@@ -61,7 +69,9 @@ FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
 
 uint64_t FeatureStore::bytes_of(const FeatureStoreShape& shape) {
   uint64_t total = 0;
-  if (shape.needs.features) total += bytes(features_shape(shape), DType::kF32);
+  if (shape.needs.features) {
+    total += bytes(features_shape(shape), DType::kF32) + DriftMeter::bytes_of(drift_shape(shape));
+  }
   if (shape.needs.scores) total += bytes(counters_shape(shape), DType::kI32);
   if (keeps_statistics(shape)) total += bytes(statistics_shape(shape), DType::kF32);
   return total;
@@ -79,10 +89,14 @@ int64_t FeatureStore::module_index(Module module) const {
   return module == Module::kMlp ? modules_of(shape_) - 1 : static_cast<int64_t>(module);
 }
 
+int64_t FeatureStore::feature_index(int layer, BlockKind block, Module module) const {
+  return block_index(layer, block) * modules_of(shape_) + module_index(module);
+}
+
 TensorView FeatureStore::feature(int layer, BlockKind block, Module module) const {
   if (features_.empty()) return {};
-  const int64_t index = block_index(layer, block) * modules_of(shape_) + module_index(module);
-  return entry(features_, index, {shape_.rows, shape_.tokens, shape_.channels});
+  return entry(features_, feature_index(layer, block, module),
+               {shape_.rows, shape_.tokens, shape_.channels});
 }
 
 TensorView FeatureStore::counters(int layer, BlockKind block, Module module) const {
@@ -105,6 +119,17 @@ TensorView FeatureStore::statistic(int layer, BlockKind block, TokenScore score)
 void FeatureStore::reset_counters(int layer, BlockKind block, Module module) {
   if (counters_.empty() || module == Module::kSelfAttention) return;
   backend_.upload(zeros_, counters(layer, block, module));
+}
+
+void FeatureStore::begin_module(const ModuleSite& site, Decision decision) {
+  if (!drift_) return;
+  drift_->before(feature_index(site.layer, site.block, site.module), site.step, decision,
+                 feature(site.layer, site.block, site.module));
+}
+
+std::optional<double> FeatureStore::end_module(const ModuleSite& site) {
+  if (!drift_) return std::nullopt;
+  return drift_->after(feature(site.layer, site.block, site.module));
 }
 
 }  // namespace engine

@@ -3,8 +3,11 @@
 // attempt on one device and is never shared.
 #pragma once
 
+#include <optional>
+
 #include "backend/backend.h"
 #include "cache/cache_policy.h"
+#include "cache/drift_meter.h"
 
 namespace engine {
 
@@ -44,10 +47,16 @@ class FeatureStore {
   // After a full computation: every token is fresh.
   void reset_counters(int layer, BlockKind block, Module module);
 
+  // Around a module's run: how far what was reused of it had drifted when it is refreshed, see
+  // DriftMeter. Empty at all other times, and when the policy keeps no features.
+  void begin_module(const ModuleSite& site, Decision decision);
+  std::optional<double> end_module(const ModuleSite& site);
+
  private:
   int64_t block_index(int layer, BlockKind block) const;
   // Place of a module among those of its block that have features, or counters.
   int64_t module_index(Module module) const;
+  int64_t feature_index(int layer, BlockKind block, Module module) const;
 
   Backend& backend_;
   FeatureStoreShape shape_;
@@ -55,6 +64,7 @@ class FeatureStore {
   Tensor counters_;    // [blocks, modules without self-attention, rows, tokens]
   Tensor statistics_;  // [blocks, rows, tokens]
   Tensor zeros_;       // [rows, tokens], i32, host
+  std::optional<DriftMeter> drift_;
 };
 
 }  // namespace engine

@@ -25,14 +25,15 @@ constexpr ModuleSite kMlpSite{
     .step = 4, .layer = 1, .block = BlockKind::kTemporal, .module = Module::kMlp};
 
 TEST(FeatureStore, TakesWhatThePlanSays) {
-  // 4 blocks of: 3 features of 2 x 5 x 4, 2 counters and one entropy of 2 x 5; 4 bytes each.
-  EXPECT_EQ(FeatureStore::bytes_of(kShape), 4u * (3 * 40 + 2 * 10 + 10) * 4);
+  // 4 blocks of: 3 features of 2 x 5 x 4, 2 counters and one entropy of 2 x 5; 4 bytes each. And
+  // the sample of 10 rows of 4 that drift is measured on, with their indices.
+  EXPECT_EQ(FeatureStore::bytes_of(kShape), 4u * (3 * 40 + 2 * 10 + 10) * 4 + 10 * (4 + 1) * 4);
   FeatureStoreShape none = kShape;
   none.needs = {};
   EXPECT_EQ(FeatureStore::bytes_of(none), 0u);
   FeatureStoreShape norm = kShape;
   norm.score = TokenScore::kNorm;
-  EXPECT_EQ(FeatureStore::bytes_of(norm), 4u * (3 * 40 + 2 * 10) * 4);
+  EXPECT_EQ(FeatureStore::bytes_of(norm), 4u * (3 * 40 + 2 * 10) * 4 + 10 * (4 + 1) * 4);
 }
 
 TEST(FeatureStore, KeepsNothingForAModuleThatTheBlocksDoNotHave) {
@@ -40,8 +41,9 @@ TEST(FeatureStore, KeepsNothingForAModuleThatTheBlocksDoNotHave) {
   joint.temporal_blocks = false;
   joint.cross_attention = false;
   joint.score = TokenScore::kAttention;
-  // 2 blocks of: 2 features of 2 x 5 x 4, 1 counter and one column sum of 2 x 5; 4 bytes each.
-  EXPECT_EQ(FeatureStore::bytes_of(joint), 2u * (2 * 40 + 10 + 10) * 4);
+  // 2 blocks of: 2 features of 2 x 5 x 4, 1 counter and one column sum of 2 x 5; 4 bytes each. And
+  // the sample for drift.
+  EXPECT_EQ(FeatureStore::bytes_of(joint), 2u * (2 * 40 + 10 + 10) * 4 + 10 * (4 + 1) * 4);
   const auto backend = make_plain_backend();
   const FeatureStore store(*backend, joint);
   const TensorView mlp = store.feature(1, BlockKind::kJoint, Module::kMlp);

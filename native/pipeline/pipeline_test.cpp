@@ -5,7 +5,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/error.h"
@@ -76,6 +78,31 @@ TEST_F(EngineTest, WhatItReportsIsWhatItsPlanSaid) {
   EXPECT_NEAR(flops, plan.flops, 1e-9 * plan.flops);
   EXPECT_NEAR(flops_none, plan.flops_none, 1e-9 * plan.flops_none);
   EXPECT_LT(plan.flops, plan.flops_none);
+}
+
+TEST_F(EngineTest, DriftIsToldWhereACacheThatWasInUseIsRefreshed) {
+  RenderRequest request = small_request();
+  request.policy.options = {{"warm", "1"}, {"interval", "2"}, {"cross_interval", "4"}};
+  Recorder recorder;
+  engine_->render({.request = request, .initial_latent = {}, .save_latent = {}}, recorder,
+                  recorder.signals);
+  std::map<std::tuple<int, BlockKind, Module>, bool> in_use;
+  size_t told = 0;
+  for (const StepReport& step : recorder.steps) {
+    for (const ModuleReport& module : step.modules) {
+      bool& used = in_use[{module.layer, module.block, module.module}];
+      const bool refreshed = module.decision == Decision::kRefresh;
+      ASSERT_EQ(module.drift.has_value(), refreshed && used);
+      if (module.drift) {
+        EXPECT_GT(*module.drift, 0);
+        EXPECT_LT(*module.drift, 2);
+        ++told;
+      }
+      used = !refreshed;
+    }
+  }
+  // Of 6 steps: at 2 and 4, cross-attention at 4.
+  EXPECT_EQ(told, in_use.size() * 5 / 3);
 }
 
 TEST_F(EngineTest, TheSameSeedGivesTheSameBitsWhateverWasRenderedBefore) {

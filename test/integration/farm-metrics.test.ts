@@ -54,6 +54,7 @@ test("the worker's series are all there with zero before the first clip", () => 
     }
     assert.equal(zero.one("tocafarm_module_seconds_total", labels), 0);
     assert.equal(zero.one("tocafarm_module_calls_total", labels), 0);
+    assert.equal(zero.one("tocafarm_cache_drift_ratio", labels), 0);
   }
   assert.equal(zero.all("tocafarm_tokens_total").length, 2 * modulesOfModel.length);
   for (const outcome of ["computed", "saved"]) {
@@ -109,19 +110,21 @@ test("no series is named outside architecture.md's words, or by batch or clip", 
   }
 });
 
+const policies = [
+  { name: "none", options: {} },
+  { name: "toca", options: { warm: "1", interval: "2" } },
+];
 /** What one clip of the spec adds, by the plan: rows are the two halves of guidance. */
-async function planOf(policy: string): Promise<Plan> {
+async function planOf(policy: (typeof policies)[number]): Promise<Plan> {
   const { configs } = await readModelFolder(demoModel);
-  return makePlan(configs, { ...demoSpec, policy: { name: policy, options: {} } }, "fp32");
+  return makePlan(configs, { ...demoSpec, policy }, "fp32");
 }
 
-for (const policy of ["none", "toca"]) {
-  test(`after a clip with ${policy} the counters are the plan's figures`, async () => {
+for (const policy of policies) {
+  test(`after a clip with ${policy.name} the counters are the plan's figures`, async () => {
     const plan = await planOf(policy);
     const before = await worker.metrics();
-    const [clip] = await rendered(client, demoPrompts.slice(0, 1), {
-      policy: { name: policy, options: {} },
-    });
+    const [clip] = await rendered(client, demoPrompts.slice(0, 1), { policy });
     const now = await worker.metrics();
     const added = (name: string, labels: Readonly<Record<string, string>>) =>
       now.sum(name, labels) - before.sum(name, labels);
@@ -142,6 +145,9 @@ for (const policy of ["none", "toca"]) {
       assert.equal(tokens("computed") + tokens("reused"), passed, where);
       assert.equal(added("tocafarm_module_calls_total", labels), plan.steps.length, where);
       assert.ok(added("tocafarm_module_seconds_total", labels) > 0, where);
+      // Seen at a refresh of what had been reused, and not in 6 steps for cross-attention.
+      const drift = now.one("tocafarm_cache_drift_ratio", labels);
+      assert.equal(drift > 0, isRefreshedAfterReuse(planned), `${where}: ${drift}`);
     }
     const flops = (outcome: string) => added("tocafarm_flops_total", { outcome });
     assert.ok(near(flops("computed"), plan.flops), `${flops("computed")} is ${plan.flops}`);
@@ -171,6 +177,12 @@ test("the coordinator counts what was published and what is idle", async () => {
   assert.equal(scrape.sum("tocafarm_queue_segments"), 0);
   assert.equal(scrape.one("tocafarm_backlog_device_seconds"), 0);
 });
+
+/** Whether a module's cache, once in use, is refreshed; `planned`: what it does, step by step. */
+function isRefreshedAfterReuse(planned: Plan["steps"][number]["modules"]): boolean {
+  const reused = planned.findIndex(({ decision }) => decision !== "refresh");
+  return reused >= 0 && planned.slice(reused).some(({ decision }) => decision === "refresh");
+}
 
 /** Sums of doubles in another order. */
 function near(value: number, wanted: number): boolean {

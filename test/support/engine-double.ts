@@ -279,6 +279,7 @@ function stepEvent(request: NativeRequest, step: number, withIndices: boolean): 
       tokensReused,
       seconds,
       flops,
+      drift: null,
       indices,
     };
   });

@@ -128,7 +128,7 @@ export function stepsMessage(step: number, stepSeconds: readonly number[]): Step
   const module = { layer: 0, block: "spatial", module: "mlp", calls: 1, seconds: 1 } as const;
   return {
     ...{ type: "steps", step, steps: 10, stepSeconds, flops: 10, flopsNone: 30 },
-    modules: [{ ...module, tokensComputed: 5, tokensReused: 7, flops: 10 }],
+    modules: [{ ...module, tokensComputed: 5, tokensReused: 7, flops: 10, drift: null }],
   };
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +22,10 @@ struct ModuleReport {
   int64_t tokens_computed = 0;  // over all batch rows
   int64_t tokens_reused = 0;    // computed + reused = tokens that passed
   double seconds = 0;
-  double flops = 0;         // nominal
+  double flops = 0;  // nominal
+  // Of a refresh whose cache had been in use: mean |new - kept| / mean |new| over a fixed sample of
+  // rows.
+  std::optional<double> drift;
   ConstTensorView indices;  // [B, K], i32, host memory: only when asked for, else empty
 };
 

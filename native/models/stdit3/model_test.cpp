@@ -252,8 +252,9 @@ TEST_F(STDiT3Test, PlansTheBytesThatItAllocates) {
                           .pixel_width = 40};
   const auto toca = make_policy({"toca", {}}, {.steps = 8, .depth = 2, .tokens = 12});
   const STDiT3::Memory memory = STDiT3::memory(weights_.config, shape, DType::kF32, *toca);
-  // 4 blocks: 3 features of [2, 12, 144], 2 counters and an entropy of [2, 12].
-  EXPECT_EQ(memory.cache_bytes, 4u * 4 * (3 * 2 * 12 * 144 + 3 * 2 * 12));
+  // 4 blocks: 3 features of [2, 12, 144], 2 counters and an entropy of [2, 12]. And the sample that
+  // drift is measured on: [24, 144] and indices.
+  EXPECT_EQ(memory.cache_bytes, 4u * 4 * (3 * 2 * 12 * 144 + 3 * 2 * 12) + 4 * 24 * (144 + 1));
   EXPECT_GT(memory.workspace_bytes, 0u);
 }
 

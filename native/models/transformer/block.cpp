@@ -58,8 +58,9 @@ void BlockRunner::run(const BlockInput& block) {
 }
 
 void BlockRunner::run_module(const BlockInput& block, Module module) {
-  const auto start = std::chrono::steady_clock::now();
   const ModuleDecision decision = policy_.decide(site(block, module));
+  store_.begin_module(site(block, module), decision.decision);
+  const auto start = std::chrono::steady_clock::now();
   chosen_ = {};
   switch (module) {
     case Module::kSelfAttention:
@@ -309,6 +310,7 @@ void BlockRunner::report(const BlockInput& block, Module module, const ModuleDec
                                 .tokens = decision.tokens,
                                 .rows = rows,
                                 .text_tokens = settings_.text_tokens_nominal});
+  report.drift = store_.end_module(site(block, module));
   Tensor indices;
   if (hooks_->want_indices && !chosen_.empty()) {
     indices = Tensor(chosen_.shape(), DType::kI32);

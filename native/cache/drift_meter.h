@@ -1,0 +1,49 @@
+// How far what a module reused had gone from what is computed anew, measured whenever a cache that
+// was in use is refreshed: relative L1 over a fixed sample of rows. It only reads, so no bit of a
+// render depends on it.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "backend/backend.h"
+#include "engine/plan.h"
+
+namespace engine {
+
+// Rows of a module's output that are compared, spread evenly over all rows of the batch: the same
+// ones whatever the policy or the prompt, and a small part of a step's work.
+inline constexpr int64_t kDriftSampleRows = 256;
+
+struct DriftShape {
+  int64_t modules = 0;
+  int64_t rows = 0;  // of a module's output: batch rows · tokens
+  int64_t channels = 0;
+};
+
+class DriftMeter {
+ public:
+  // Allocates bytes_of(shape) on the device. Throws Error(kOutOfMemory).
+  DriftMeter(Backend& backend, const DriftShape& shape);
+  static uint64_t bytes_of(const DriftShape& shape);
+
+  // Before module `module` is run at `step`. `kept` [.., channels], fp32: its output as the cache
+  // has it.
+  void before(int64_t module, int step, Decision decision, ConstTensorView kept);
+  // After it was run. Mean |new - kept| / mean |new| over the sample, of a refresh whose cache had
+  // been in use, in whole or in part; else empty, and where all new values are zero.
+  std::optional<double> after(ConstTensorView fresh);
+
+ private:
+  void sample(ConstTensorView from, Tensor& host);
+
+  Backend& backend_;
+  DriftShape shape_;
+  Tensor indices_;               // [1, sample], i32
+  Tensor sample_;                // [1, sample, channels], fp32
+  Tensor kept_, fresh_;          // the same, host
+  std::vector<int> last_reuse_;  // of each module, the step; -1 = not since its refresh
+  bool measures_ = false;
+};
+
+}  // namespace engine
