@@ -4,6 +4,7 @@ import path from "node:path";
 import { type Command, Option } from "commander";
 import { lockFolder } from "../../common/folder-lock.js";
 import { readModelFolder } from "../../engine/model-folder.js";
+import { checkPromptsFor } from "../../engine/plan.js";
 import { numberOption, repeated, requiredOption } from "../args.js";
 import { prepareFolder } from "../clip-files.js";
 import { type Comparison, checkFolder, newComparison } from "../compare/comparison.js";
@@ -101,6 +102,7 @@ async function readComparison(options: CompareOptions): Promise<Comparison> {
   const policies = await readPolicies(requiredOption(list, "--policies LIST"), policyOption);
   const model = await readModelFolder(requiredOption(options.model, "--model DIR"));
   const prompts = await promptsOf(shared);
+  checkPromptsFor(model.configs, prompts);
   const spec = renderSpec(shared, model);
   return newComparison({ folder, model, spec, prompts, seeds, policies });
 }

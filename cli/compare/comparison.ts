@@ -147,12 +147,22 @@ function differing(head: Readonly<Record<string, string>>, text: string): string
 
 /** Names, sizes and times of a model's files: to hash gigabytes would take longer than a clip. */
 async function listing(folder: string): Promise<string> {
-  const names = await readdir(folder, { recursive: true });
-  const lines = names.sort().map(async (name) => {
-    const found = await stat(path.join(folder, name));
-    return found.isFile() ? `${name} ${found.size} ${found.mtimeMs}\n` : "";
+  const lines = (await filesBelow(folder)).map(async (name) => {
+    const { size, mtimeMs } = await stat(path.join(folder, name));
+    return `${name} ${size} ${mtimeMs}\n`;
   });
   return (await Promise.all(lines)).join("");
+}
+
+/** Sorted; a part of the model may be a link to a folder, and is followed. */
+async function filesBelow(folder: string): Promise<readonly string[]> {
+  const files: string[] = [];
+  for (const name of (await readdir(folder)).sort()) {
+    const isFolder = (await stat(path.join(folder, name))).isDirectory();
+    const below = isFolder ? await filesBelow(path.join(folder, name)) : [];
+    files.push(...(isFolder ? below.map((file) => path.join(name, file)) : [name]));
+  }
+  return files;
 }
 
 function digest(text: string): string {
