@@ -1,6 +1,7 @@
 // Batches as people read them: the row of a list, and the lines of one.
+import { unusedCacheWarning } from "../engine/unused-cache.js";
 import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
-import { isEnded, stateWord } from "./batch-tracker.js";
+import { isEnded, stateWord, tokensOf } from "./batch-tracker.js";
 import { bytes, type Column, flops, frameCount, seconds, shortened } from "./table.js";
 
 const nameColumnsMax = 30;
@@ -77,12 +78,18 @@ export function approvalLine(batchId: string, clips: number): string {
   return `${what} for your verdict: tocafarm approve ${batchId} [CLIPS], or reject`;
 }
 
-/** What became of a clip beside its row: its failure, and its preview's files. */
-export function clipLines(clip: Clip): readonly string[] {
+/**
+ * What became of a clip of a batch with `policy` beside its row: its failure, its preview's files,
+ * and whether its cache was of no use.
+ */
+export function clipLines(clip: Clip, policy: string): readonly string[] {
   const { id, state, failure, previewArtifacts } = clip;
-  const after = state === "CLIP_STATE_PUBLISHED" ? " published after a failed attempt:" : "";
+  const published = state === "CLIP_STATE_PUBLISHED";
+  const after = published ? " published after a failed attempt:" : "";
   const [preview] = previewArtifacts;
+  const unused = published && unusedCacheWarning({ policy, ...tokensOf(clip) });
   const lines = [
+    unused && `${id}: warning: ${unused}`,
     failure && `${id}:${after} ${failure.code}: ${failure.message}`,
     preview && `${id}: preview ${preview.key}`,
   ];

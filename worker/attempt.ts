@@ -8,6 +8,8 @@ import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
 import { makeFolders } from "../common/folders.js";
 import type { Log } from "../common/log.js";
+import { unusedCacheWarning } from "../engine/unused-cache.js";
+import type { RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type {
   AttemptProgress,
   AttemptRef,
@@ -138,6 +140,7 @@ export class Attempt {
       const artifacts = await this.#upload(job, output);
       this.#checkpoints.abandon();
       const totals = this.#tally.totals;
+      this.#warnOfUnusedCache(totals);
       return { attempt: this.ref, artifacts: artifacts.map(toArtifactMessage), totals };
     } catch (thrown) {
       throw await this.#outcome(asFarmError(thrown));
@@ -182,6 +185,14 @@ export class Attempt {
     }
     await this.#checkpoints.settled();
     return error.code === "INTERRUPTED" && this.#cut !== undefined ? this.#cut : error;
+  }
+
+  #warnOfUnusedCache({ tokensReused, tokensComputed }: RenderTotals): void {
+    const { lease, log } = this.#options;
+    const policy = lease.spec?.policy?.name ?? "none";
+    const reused = Number(tokensReused);
+    const warning = unusedCacheWarning({ policy, reused, passed: reused + Number(tokensComputed) });
+    if (warning !== undefined) log.warn({ clip: lease.clipId, warning }, "the cache was not used");
   }
 
   /** The farm's figures come from the coordinator's plan: another plan here means other figures. */

@@ -2,6 +2,7 @@
 // one small JSON beside the clip; the trace, when asked for, is a JSON line for each module call.
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { EngineEvent, ModuleReport } from "../engine/engine.js";
+import { unusedCacheWarning } from "../engine/unused-cache.js";
 
 export type StepEvent = Extract<EngineEvent, { type: "step" }>;
 
@@ -29,8 +30,14 @@ export interface ProfileHead {
  */
 export class Profile {
   readonly #steps: object[] = [];
+  #reused = 0;
+  #passed = 0;
 
   add(event: StepEvent): void {
+    for (const { tokensComputed, tokensReused } of event.modules) {
+      this.#reused += tokensReused;
+      this.#passed += tokensComputed + tokensReused;
+    }
     this.#steps.push({
       step: event.step,
       timestep: event.timestep,
@@ -43,10 +50,12 @@ export class Profile {
 
   /**
    * The JSON text; `columns` names the values of a module's row. Of a resumed clip it has the steps
-   * from `firstStep` on: those before were another attempt's.
+   * from `firstStep` on: those before were another attempt's, and so nothing is said of them.
    */
   text({ model, policy, firstStep }: ProfileHead): string {
-    const head = { version: 1, model, policy, first_step: firstStep };
+    const unused = unusedCacheWarning({ policy, reused: this.#reused, passed: this.#passed });
+    const warnings = unused === undefined || firstStep > 0 ? [] : [unused];
+    const head = { version: 1, model, policy, first_step: firstStep, warnings };
     const profile = { ...head, columns: moduleColumns, steps: this.#steps };
     return `${JSON.stringify(profile)}\n`;
   }

@@ -65,7 +65,7 @@ async function show(client: FarmClient, id: string, options: CommonOptions): Pro
     ...batchLines(batch),
     "",
     clipTable(clips),
-    ...clips.flatMap(clipLines),
+    ...clips.flatMap((clip) => clipLines(clip, batch.spec?.policy?.name ?? "none")),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
 }

@@ -42,10 +42,23 @@ PlannedStep planned_step(const ModelFamily& family, const RenderRequest& request
   return planned;
 }
 
+bool reuses_anything(const Plan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const PlannedStep& step) {
+    return std::any_of(step.modules.begin(), step.modules.end(), [](const PlannedModule& module) {
+      return module.decision != Decision::kRefresh;
+    });
+  });
+}
+
 std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequest& request,
                                      const CachePolicy& policy, const Plan& plan) {
   std::vector<std::string> warnings = policy.warnings();
   for (std::string& warning : family.warnings(request)) warnings.push_back(std::move(warning));
+  if (plan.steps.size() > 1 && policy.needs().features && !reuses_anything(plan)) {
+    warnings.push_back("policy " + request.policy.name + " reuses nothing in " +
+                       std::to_string(plan.steps.size()) +
+                       " steps: take more steps, or a longer interval");
+  }
   if (plan.steps.size() > 1 && refresh_points(plan).size() == 1) {
     warnings.push_back("policy " + request.policy.name +
                        " refreshes nothing in full after step 0: an interrupted clip starts again");

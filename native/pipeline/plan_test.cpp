@@ -108,10 +108,21 @@ TEST(Plan, WarnsOfAPolicyThatIsNeverRefreshedAgain) {
   RenderRequest request = published({"fora", {{"interval", "1000"}, {"warm", "1"}}});
   ASSERT_EQ(plan_of(request).warnings.size(), 1u);
   EXPECT_NE(plan_of(request).warnings[0].find("policy fora"), std::string::npos);
-  request.steps = 1;  // nothing to resume
+  request.steps = 1;  // nothing to resume, and nothing to reuse
   EXPECT_TRUE(plan_of(request).warnings.empty());
   request = published({"fora", {{"interval", "1000"}, {"warm", "2"}}});
   EXPECT_TRUE(plan_of(request).warnings.empty());
+}
+
+TEST(Plan, WarnsOfAPolicyThatReusesNothing) {
+  RenderRequest request = published({"fora", {{"interval", "1"}}});
+  EXPECT_NE(plan_of(request).warnings.at(0).find("policy fora reuses nothing in 30 steps"),
+            std::string::npos);
+  request.policy = {"toca", {}};
+  EXPECT_TRUE(plan_of(request).warnings.empty());
+  request.steps = 3;
+  EXPECT_NE(plan_of(request).warnings.at(0).find("policy toca reuses nothing in 3 steps"),
+            std::string::npos);
 }
 
 TEST(Plan, GivesPoliciesTheTimesOfTheSampler) {
