@@ -2,6 +2,7 @@
 import { unusedCacheWarning } from "../engine/unused-cache.js";
 import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import { isEnded, stateWord, tokensOf } from "./batch-tracker.js";
+import { policyText } from "./policy-text.js";
 import { bytes, type Column, flops, frameCount, seconds, shortened } from "./table.js";
 
 const nameColumnsMax = 30;
@@ -44,9 +45,9 @@ export function batchLines(batch: Batch): readonly string[] {
   const waiting = batch.clipsAwaitingApproval;
   const lines = [
     `${spec?.model}, ${frameCount(spec?.frames ?? 0)} of ${spec?.height}x${spec?.width}, ` +
-      `${spec?.steps} steps, policy ${spec?.policy?.name}, guidance ${spec?.guidance}, ` +
-      `seed ${spec?.seed}; ${clipCost(batch)}`,
-    preview && `preview first: ${preview.steps} steps, policy ${preview.policy?.name}`,
+      `${spec?.steps} steps, policy ${policyText(spec?.policy)}, ` +
+      `guidance ${spec?.guidance}, seed ${spec?.seed}; ${clipCost(batch)}`,
+    preview && `preview first: ${preview.steps} steps, policy ${policyText(preview.policy)}`,
     deadline && `deadline ${deadline.toISOString()}${batch.late ? ": late" : ""}`,
     deviceSecondsLeft !== undefined && `devices still need ${seconds(deviceSecondsLeft)} for it`,
     batch.clipsSkipped > 0 && `skipped or rejected: ${batch.clipsSkipped}`,

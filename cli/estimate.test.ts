@@ -5,6 +5,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { packageRoot } from "../common/paths.js";
 import { type EstimateOptions, estimateCommand, estimateOf } from "./commands/estimate.js";
+import { labelOf } from "./compare/policies.js";
 import { type Estimate, estimateJson, estimateText } from "./estimate.js";
 import { knownModels } from "./known-models.js";
 
@@ -56,6 +57,25 @@ test("the published tables are what is counted, and the documentation says so", 
   }
 });
 
+test("the presets are the policies that the documentation says", async () => {
+  const text = await readFile(path.join(packageRoot(), "docs", "policies.md"), "utf8");
+  const rows = [...text.matchAll(/^\| `(\w+)` \| `(\S+)` \|.*?\| ([\d.]+) % \|/gm)];
+  assert.equal(rows.length, 3, "docs/policies.md has a row for each");
+  for (const [, preset = "", policy, percent] of rows) {
+    const { plan } = await estimateFor("--model", demo, "--steps", "30", "--preset", preset);
+    assert.equal(labelOf(plan.policy), policy);
+    assert.equal(((100 * plan.flops) / plan.flopsNone).toFixed(1), percent);
+  }
+});
+
+test("a preset takes options of its own, and no policy beside it", async () => {
+  const preset = ["--model", demo, "--preset", "balanced"];
+  const estimated = await estimateFor(...preset, "--policy-option", "interval=5");
+  assert.equal(estimated.plan.policy.options["interval"], "5");
+  assert.match(estimateText(estimated), /^policy preset:balanced = \w+\(.*interval=5/m);
+  await assert.rejects(estimateFor(...preset, "--policy", "toca"), { message: /cannot be used/ });
+});
+
 test("every model known by name is planned", async () => {
   for (const model of await knownModels()) {
     const { plan, warnings } = await estimateFor("--model", model);
@@ -91,7 +111,7 @@ test("the text form fits 100 columns and has a line for each step", async () => 
   const text = estimateText(await estimateFor("--model", demo, "--policy", "toca"));
   const lines = text.split("\n");
   assert.ok(lines.every((line) => [...line].length <= 100));
-  assert.match(text, /^demo: 17 frames of 128x128, 30 steps, fp32, 30 text tokens$/m);
+  assert.match(text, /^demo: 17 frames of 128x128, 30 steps of rflow, fp32, 30 text tokens$/m);
   assert.match(text, /^ +4 +\S+ +0 \/ 0 \/ 12 +0 \/ 12 \/ 0 +0 \/ 12 \/ 0 /m);
   assert.equal(lines.filter((line) => /^ *\d+ /.test(line)).length, 30);
 });
@@ -127,6 +147,7 @@ const refused: readonly (readonly [args: string, message: RegExp])[] = [
   ["--model open-sora", /open-sora is missing.*known models are.* open-sora-v1\.2/],
   ["--model open-sora-v1.2 --policy tooca", /unknown policy.*tooca.*none/],
   ["--model open-sora-v1.2 --policy toca --policy-option intervall=2", /intervall/],
+  ["--model open-sora-v1.2 --preset fast", /unknown preset "fast"; known: preview balanced/],
   ["--model open-sora-v1.2 --steps 0", /--steps is 0/],
   ["--model open-sora-v1.2 --text-tokens 5000", /--text-tokens is 5000; .* 1 to 4096/],
   ["--model open-sora-v1.2 --resolution 481p", /--resolution is 481p; known are 144p/],

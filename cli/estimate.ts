@@ -12,7 +12,8 @@ import {
   type PlannedStep,
   type PlanRequest,
 } from "../engine/plan.js";
-import { bytes, type Column, flops, share, table } from "./table.js";
+import { policyText } from "./policy-text.js";
+import { bytes, type Column, flops, frameCount, share, table } from "./table.js";
 
 export interface Estimate {
   readonly model: string;
@@ -25,18 +26,15 @@ export interface Estimate {
 /** Throws what makePlan throws. */
 export function estimate(model: ModelTexts, request: Estimate["request"], dtype: Dtype): Estimate {
   const plan = makePlan(model.configs, request, dtype);
-  const warnings = [...plan.warnings, ...leftOut(model, plan)];
+  const warnings = [...plan.warnings, ...leftOut(model)];
   return { model: model.name, request, dtype, plan, warnings };
 }
 
 /** Parts whose memory the plan cannot know. */
-function leftOut({ configs }: ModelTexts, plan: Plan): readonly string[] {
-  const readsText = plan.steps.some((step) =>
-    step.modules.some(({ module }) => module === "cross_attention"),
-  );
+function leftOut({ configs, traits }: ModelTexts): readonly string[] {
   const missing = [
     ...(configs.vae === "" ? ["vae"] : []),
-    ...(configs.textEncoder === "" && readsText ? ["text_encoder"] : []),
+    ...(configs.textEncoder === "" && traits.prompt === "text" ? ["text_encoder"] : []),
   ];
   return missing.map(
     (part) => `${part}/config.json is missing: the memory of that part is left out`,
@@ -64,6 +62,9 @@ export function estimateJson({ model, request, dtype, plan, warnings }: Estimate
   return {
     model,
     request: { ...asked, text_tokens: textTokens, dtype },
+    family: plan.family,
+    sampler: plan.sampler,
+    policy: plan.policy,
     flops_none: plan.flopsNone,
     flops: plan.flops,
     ratio: plan.flopsNone / plan.flops,
@@ -119,12 +120,13 @@ export function estimateText(estimated: Estimate): string {
 }
 
 function headline({ model, request, dtype, plan }: Estimate): string {
-  const { frames, steps, policy, textTokens } = request;
-  const options = Object.entries(policy.options).map(([name, value]) => ` ${name}=${value}`);
-  const shape = `${frames} ${frames === 1 ? "frame" : "frames"}`;
+  const { frames, steps, textTokens } = request;
+  const readsText = modulesOf(plan).has("cross_attention");
+  const text = readsText ? `, ${textTokens} text tokens` : "";
   return (
-    `${model}: ${shape} of ${plan.outputHeight}x${plan.outputWidth}, ${steps} steps, ${dtype}, ` +
-    `${textTokens} text tokens\npolicy ${policy.name}${options.join("")}`
+    `${model}: ${frameCount(frames)} of ${plan.outputHeight}x${plan.outputWidth}, ` +
+    `${steps} steps of ${plan.sampler}, ${dtype}${text}\n` +
+    `policy ${policyText(request.policy, plan.policy)}`
   );
 }
 
@@ -157,8 +159,12 @@ const modules: readonly (readonly [Module, string])[] = [
   ["mlp", "mlp"],
 ];
 
+function modulesOf({ steps }: Plan): ReadonlySet<Module> {
+  return new Set(steps[0]?.modules.map(({ module }) => module));
+}
+
 function columnsOf(plan: Plan): readonly Column<PlannedStep>[] {
-  const present = new Set(plan.steps[0]?.modules.map(({ module }) => module));
+  const present = modulesOf(plan);
   return [
     { title: "step", align: "right", text: ({ step }) => `${step}` },
     { title: "timestep", align: "right", text: ({ timestep }) => timestep.toFixed(1) },

@@ -35,6 +35,7 @@ export interface SpecOptions {
   readonly seed?: bigint;
   readonly policy?: string;
   readonly policyOption?: PolicyOptions;
+  readonly preset?: string;
   readonly dtype?: "fp32" | "bf16";
   readonly aes?: number;
   readonly flow?: number;
@@ -112,6 +113,11 @@ function addPolicyOptions(command: Command): Command {
       new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
         policyOption("--policy-option"),
       ),
+    )
+    .addOption(
+      new Option("--preset <name>", "or a policy by intent: preview, balanced, faithful").conflicts(
+        "policy",
+      ),
     );
 }
 
@@ -156,7 +162,7 @@ export function renderSpec(options: SpecOptions, model: NamedModel): RenderSpec 
     sampler,
     guidance: options.guidance ?? defaults.guidance ?? usual.guidance,
     seed: options.seed ?? usualSeed,
-    policy: { name: options.policy ?? "none", options: { ...options.policyOption } },
+    policy: { name: policyName(options), options: { ...options.policyOption } },
     scores: {
       aesthetic: options.aes,
       motion: options.flow,
@@ -169,6 +175,11 @@ export function renderSpec(options: SpecOptions, model: NamedModel): RenderSpec 
     saveFrames: false,
     trace: "TRACE_DETAIL_UNSPECIFIED",
   };
+}
+
+/** A preset is resolved where the plan is made: what it stands for depends on the model. */
+function policyName({ policy, preset }: SpecOptions): string {
+  return preset === undefined ? (policy ?? "none") : `preset:${preset}`;
 }
 
 /** All of a spec that decides its plan. */

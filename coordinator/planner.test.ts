@@ -19,12 +19,9 @@ const model = {
 };
 
 test("the engine plans a submission from config texts, and toca saves FLOPs", () => {
-  const toca = enginePlanner.plan(model, testSpec, "fp32");
-  const none = enginePlanner.plan(
-    model,
-    { ...testSpec, policy: { name: "none", options: {} } },
-    "fp32",
-  );
+  const toca = enginePlanner.plan(model, testSpec, "fp32").figures;
+  const computed = { ...testSpec, policy: { name: "none", options: {} } };
+  const none = enginePlanner.plan(model, computed, "fp32").figures;
   assert.ok(toca.flops > 0 && toca.flops < none.flops);
   assert.equal(none.flops, none.flopsNone);
   assert.notEqual(toca.digest, none.digest);
@@ -33,12 +30,22 @@ test("the engine plans a submission from config texts, and toca saves FLOPs", ()
 
 test("the log learns from where a render can be resumed", () => {
   const of = (name: string) =>
-    enginePlanner.plan(model, { ...testSpec, steps: 30, policy: { name, options: {} } }, "fp32");
+    enginePlanner.plan(model, { ...testSpec, steps: 30, policy: { name, options: {} } }, "fp32")
+      .figures;
   assert.deepEqual(of("toca").refreshPoints, [1, 2, 6, 12, 18, 24]);
   assert.deepEqual(
     of("none").refreshPoints,
     Array.from({ length: 29 }, (_, step) => step + 1),
   );
+});
+
+test("a preset is planned as the policy that it stands for", () => {
+  const preset = { name: "preset:balanced", options: { interval: "5" } };
+  const { policy, figures } = enginePlanner.plan(model, { ...testSpec, policy: preset }, "fp32");
+  assert.ok(!policy.name.startsWith("preset:"));
+  assert.equal(policy.options["interval"], "5");
+  const resolved = enginePlanner.plan(model, { ...testSpec, policy }, "fp32");
+  assert.deepEqual(resolved, { policy, figures });
 });
 
 test("a bound that is broken is named", () => {

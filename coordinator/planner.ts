@@ -2,15 +2,15 @@
 // weights and no device for it.
 
 import { checkPromptsFor, type ModelConfigs, makePlan } from "../engine/plan.js";
-import type { PlanFigures, RenderSpec } from "./core/events.js";
+import type { RenderSpec } from "./core/events.js";
 import type { ModelInfo } from "./core/liveness.js";
-import type { Planner } from "./ports.js";
+import type { Planned, Planner } from "./ports.js";
 
 /**
  * The engine's plan, of whose steps the log only needs to know where an attempt can be cut. The
  * beginning is no such place: every attempt can begin there.
  */
-function plan(model: ModelInfo, spec: RenderSpec, dtype: string): PlanFigures {
+function plan(model: ModelInfo, spec: RenderSpec, dtype: string): Planned {
   const { frames, height, width, fps, steps, guidance, sampler, policy } = spec;
   const request = { frames, height, width, fps, steps, guidance, sampler, policy };
   const made = makePlan(configsOf(model), request, dtype === "bf16" ? "bf16" : "fp32");
@@ -18,7 +18,8 @@ function plan(model: ModelInfo, spec: RenderSpec, dtype: string): PlanFigures {
   const refreshPoints = made.steps
     .filter(({ step, refreshPoint }) => refreshPoint && step > 0)
     .map(({ step }) => step);
-  return { flops, flopsNone, cacheBytes, peakBytes, digest, warnings, refreshPoints };
+  const figures = { flops, flopsNone, cacheBytes, peakBytes, digest, warnings, refreshPoints };
+  return { policy: made.policy, figures };
 }
 
 function configsOf(model: ModelInfo): ModelConfigs {

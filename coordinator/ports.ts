@@ -3,7 +3,7 @@
 
 import type { ArtifactHead, ArtifactStore } from "../artifacts/port.js";
 import type { Command, Decision, Effect } from "./core/commands.js";
-import type { FarmEvent, PlanFigures, RenderSpec } from "./core/events.js";
+import type { FarmEvent, PlanFigures, Policy, RenderSpec } from "./core/events.js";
 import type { Farm } from "./core/farm.js";
 import type { ModelInfo } from "./core/liveness.js";
 
@@ -119,10 +119,17 @@ export interface ReplicaPort {
   readonly leader: LeaderInfo | null;
 }
 
+/** What a plan says of one clip. */
+export interface Planned {
+  /** As asked for, but a preset is what it stands for. */
+  readonly policy: Policy;
+  readonly figures: PlanFigures;
+}
+
 /** What the engine knows of a submission without weights. */
 export interface Planner {
-  /** What the plan says of one clip. Throws INVALID_ARGUMENT with the bound that is broken. */
-  plan(model: ModelInfo, spec: RenderSpec, dtype: string): PlanFigures;
+  /** Throws INVALID_ARGUMENT with the bound that is broken. */
+  plan(model: ModelInfo, spec: RenderSpec, dtype: string): Planned;
   /** Throws INVALID_ARGUMENT with the first prompt that the model cannot render. */
   checkPrompts(model: ModelInfo, prompts: readonly string[]): void;
 }

@@ -94,6 +94,8 @@ export interface NativePlannedStep {
 export interface NativePlan {
   readonly family: NativeModelTraits["family"];
   readonly sampler: string;
+  /** As asked for, but a preset is what it stands for. */
+  readonly policy: NativePolicy;
   readonly tokens: number;
   readonly tokensPerFrame: number;
   readonly latentFrames: number;

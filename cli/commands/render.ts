@@ -18,6 +18,7 @@ import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import type { LocalFarm } from "../local-farm.js";
 import { withOwnFarm } from "../own-farm.js";
+import { policyText } from "../policy-text.js";
 import {
   addSpecOptions,
   planRequest,
@@ -154,7 +155,7 @@ function announce(count: number, spec: RenderSpec, plan: Plan): void {
   process.stderr.write(
     `${clips}: ${frameCount(spec.frames)} of ${size}, ` +
       `${spec.steps} steps, guidance ${spec.guidance}, seed ${spec.seed}, ` +
-      `policy ${spec.policy?.name}; ` +
+      `policy ${policyText(spec.policy, plan.policy)}; ` +
       `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
       `needs ${memoryText(plan)}\n`,
   );

@@ -18,6 +18,7 @@ import { clipCost } from "../batch-text.js";
 import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
+import { policyText } from "../policy-text.js";
 import {
   addSpecOptions,
   type NamedModel,
@@ -106,7 +107,7 @@ async function submit(options: SubmitOptions, signal: AbortSignal): Promise<void
     } else if (options.json) {
       printJson({ batch });
     } else {
-      process.stderr.write(`${clipCost(batch)}\n`);
+      process.stderr.write(`policy ${policyText(batch.spec?.policy)}: ${clipCost(batch)}\n`);
       for (const warning of batch.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${batch.id}\n`);
     }

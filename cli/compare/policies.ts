@@ -83,7 +83,7 @@ function splitOutside(text: string): readonly string[] {
   return parts;
 }
 
-const entryPattern = /^([a-z][a-z0-9_-]*)(?:\((.*)\))?$/;
+const entryPattern = /^((?:preset:)?[a-z][a-z0-9_-]*)(?:\((.*)\))?$/;
 
 async function readEntry(entry: string): Promise<Policy> {
   const [, name, options = ""] = entryPattern.exec(entry) ?? [];

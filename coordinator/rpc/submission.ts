@@ -91,28 +91,28 @@ async function prepareSubmission(
   const { model, dtype, devices } = await farm.query((now) => findModel(now, spec, at));
   planner.checkPrompts(model, request.prompts);
   await checkInitialLatent(store, spec.initialLatentKey);
-  const planned = (of: RenderSpec): PlanFigures => {
-    const figures = planner.plan(model, of, dtype);
+  const planned = (of: RenderSpec): { spec: RenderSpec; plan: PlanFigures } => {
+    const { policy, figures } = planner.plan(model, of, dtype);
     checkMemory(figures, devices);
     const warnings = [...memoryWarnings(figures, devices), ...figures.warnings];
-    return bounded({ ...figures, warnings });
+    return { spec: { ...of, policy }, plan: bounded({ ...figures, warnings }) };
   };
-  const preview = previewSpec && previewOf(previewSpec, planned(previewSpec));
-  const finalPlan = planned(spec);
+  const preview = previewSpec && planned(previewSpec);
+  const final = planned(spec);
   const stored = await prompts.put(request.prompts);
   return {
     batch: newBatchId(at),
     name,
     tenant,
     priority: request.priority ?? defaultPriority,
-    spec,
+    spec: final.spec,
     weightsDigest: model.weightsDigest,
     clips: request.prompts.length,
     segments: 1, // clips that are longer than one pass come with their conditioning
     promptsKey: stored.key,
     promptsSha256: stored.sha256,
-    plan: finalPlan,
-    preview,
+    plan: final.plan,
+    preview: preview && previewOf(preview.spec, preview.plan),
     deadlineAt,
     idempotencyKey,
     bodySha256,

@@ -95,6 +95,15 @@ Napi::Object module_report_to_js(Napi::Env env, const ModuleReport& report,
   return js;
 }
 
+Napi::Object policy_to_js(Napi::Env env, const PolicySpec& policy) {
+  Napi::Object options = Napi::Object::New(env);
+  for (const auto& [name, value] : policy.options) options.Set(name, text(env, value));
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("name", text(env, policy.name));
+  js.Set("options", options);
+  return js;
+}
+
 }  // namespace
 
 Napi::Object traits_to_js(Napi::Env env, const ModelTraits& traits) {
@@ -123,6 +132,7 @@ Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   Napi::Object js = Napi::Object::New(env);
   js.Set("family", text(env, plan.family));
   js.Set("sampler", text(env, plan.sampler));
+  js.Set("policy", policy_to_js(env, plan.policy));
   js.Set("tokens", number(env, plan.tokens));
   js.Set("tokensPerFrame", number(env, plan.tokens_per_frame));
   js.Set("latentFrames", number(env, plan.latent_frames));

@@ -2,6 +2,7 @@
 #include "cache/cache_policy.h"
 
 #include "cache/policies.h"
+#include "cache/presets.h"
 #include "core/check.h"
 #include "core/quote.h"
 #include "engine/error.h"
@@ -25,9 +26,10 @@ constexpr Entry kPolicies[] = {
 
 }  // namespace
 
-std::unique_ptr<CachePolicy> make_policy(const PolicySpec& spec, const PolicyContext& context) {
+std::unique_ptr<CachePolicy> make_policy(const PolicySpec& asked, const PolicyContext& context) {
   check(context.steps > 0 && context.depth > 0 && context.tokens > 0,
         "a policy needs the number of steps, layers and tokens");
+  const PolicySpec spec = resolve_preset(asked, context);
   for (const Entry& entry : kPolicies) {
     if (spec.name != entry.name) continue;
     PolicyOptions options(spec);

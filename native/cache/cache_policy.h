@@ -77,6 +77,7 @@ class CachePolicy {
   virtual std::vector<std::string> warnings() const { return {}; }
 };
 
+// A preset is made as what it stands for (cache/presets.h).
 // Throws Error(kInvalidArgument) for an unknown policy (naming the known ones) or option (naming
 // the known ones and ranges).
 std::unique_ptr<CachePolicy> make_policy(const PolicySpec& spec, const PolicyContext& context);

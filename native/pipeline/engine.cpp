@@ -121,7 +121,7 @@ class LoadedEngine : public Engine {
                            const Tensor& initial) const {
     return {.steps = static_cast<int>(plan.steps.size()),
             .seed = request.seed,
-            .policy = request.policy.name,
+            .policy = plan.policy.name,
             .prompt_sha256 = sha256_hex(std::as_bytes(std::span(request.prompt))),
             .initial_latent_sha256 = tensor_sha256(initial),
             .plan_digest = plan.digest,

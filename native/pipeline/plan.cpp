@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache/presets.h"
 #include "core/json.h"
 #include "core/sha256.h"
 #include "models/transformer/flops.h"
@@ -60,7 +61,7 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
                        " steps: take more steps, or a longer interval");
   }
   if (plan.steps.size() > 1 && refresh_points(plan).size() == 1) {
-    warnings.push_back("policy " + request.policy.name +
+    warnings.push_back("policy " + plan.policy.name +
                        " refreshes nothing in full after step 0: an interrupted clip starts again");
   }
   return warnings;
@@ -117,6 +118,7 @@ Plan make_plan(const ModelFamily& family, const RenderRequest& request, DType dt
   plan.family = traits.family;
   plan.sampler = chosen_sampler(traits, request);
   plan.sampler_keeps_history = family.sampler_keeps_history(request);
+  plan.policy = resolve_preset(request.policy, context);
   plan.tokens = grid.tokens();
   plan.tokens_per_frame = grid.tokens_per_frame();
   plan.latent_frames = size.frames;

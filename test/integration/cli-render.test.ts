@@ -71,6 +71,24 @@ test("a render begins from a given latent, traces every module and keeps its fra
   assert.ok(readFileSync(frames).includes("matroska"));
 });
 
+test("a preset is kept as the policy it stands for, and costs what was estimated", async () => {
+  const size = ["--frames", "1", "--image-size", "32x32", "--steps", "8"];
+  const same = ["--model", "models/demo", ...size, "--preset", "balanced", "--json"];
+  const estimated = await sandbox.run("estimate", ...same);
+  assert.equal(estimated.status, 0, estimated.stderr);
+  const estimate = JSON.parse(estimated.stdout);
+  const own = ["--prompt", "a blue star spins", "--output", sandbox.path("preset")];
+  const rendered = await sandbox.run("render", ...same, ...own);
+  assert.equal(rendered.status, 0, rendered.stderr);
+  const { batch, clips } = JSON.parse(rendered.stdout);
+  assert.notEqual(estimate.policy.name, "none");
+  assert.deepEqual(batch.spec.policy, estimate.policy);
+  assert.equal(clips[0].totals.flops, estimate.flops);
+  assert.equal(batch.flopsNonePerClip, estimate.flops_none);
+  assert.equal(batch.cacheBytes, estimate.cache_bytes);
+  assert.equal(batch.peakBytes, estimate.peak_bytes);
+});
+
 test("an interrupt cancels the render and leaves no process and no half file", async () => {
   const output = sandbox.path("interrupted");
   const long = ["--model", "models/demo", "--steps", "1000", "--prompt", "a red circle"];

@@ -9,12 +9,12 @@ import { startCoordinator } from "../../coordinator/coordinator.js";
 import type { Planner } from "../../coordinator/ports.js";
 
 const planner: Planner = {
-  plan: (_model, { steps, frames, height, width }) => {
+  plan: (_model, { steps, frames, height, width, policy }) => {
     if (steps < 1) {
       throw new FarmError("INVALID_ARGUMENT", `steps is ${steps}, at least 1 is needed`);
     }
     const flopsNone = frames * height * width * steps;
-    return {
+    const figures = {
       flops: flopsNone / 4,
       flopsNone,
       cacheBytes: 1024,
@@ -23,6 +23,7 @@ const planner: Planner = {
       warnings: [],
       refreshPoints: Array.from({ length: steps - 1 }, (_, step) => step + 1),
     };
+    return { policy, figures };
   },
   checkPrompts: () => {},
 };

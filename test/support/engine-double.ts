@@ -99,6 +99,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
   return {
     family: traits.family,
     sampler: "rflow",
+    policy: request.policy,
     tokens,
     tokensPerFrame,
     latentFrames: request.frames,

@@ -41,6 +41,7 @@ struct PlannedStep {
 struct Plan {
   std::string family;            // of the model: "stdit3", "pixart", "dit"
   std::string sampler;           // "rflow", "dpm-solver++", "ddim", "ddpm"
+  PolicySpec policy;             // as asked for, but a preset is what it stands for
   int64_t tokens = 0;            // N per batch row
   int64_t tokens_per_frame = 0;  // S
   int64_t latent_frames = 0;     // T

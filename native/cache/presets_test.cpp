@@ -1,0 +1,80 @@
+#include "cache/presets.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/error.h"
+
+namespace engine {
+namespace {
+
+PolicyContext context_of(PublishedSettings model, int steps) {
+  return {.steps = steps,
+          .depth = 28,
+          .tokens = 256,
+          .temporal_blocks = model == PublishedSettings::kOpenSora,
+          .published = model};
+}
+
+const PolicyContext kOpenSora = context_of(PublishedSettings::kOpenSora, 30);
+
+TEST(Presets, EveryOneIsAPolicyOnEveryModelThatSavesMoreTheLessItIsFaithful) {
+  EXPECT_EQ(preset_names(), (std::vector<std::string>{"preview", "balanced", "faithful"}));
+  for (const PublishedSettings model :
+       {PublishedSettings::kOpenSora, PublishedSettings::kPixartAlpha, PublishedSettings::kDitDdim,
+        PublishedSettings::kDitDdpm}) {
+    const PolicyContext context = context_of(model, 20);
+    size_t full_before = 0;
+    for (const std::string& name : preset_names()) {
+      const PolicySpec policy = resolve_preset({.name = "preset:" + name, .options = {}}, context);
+      EXPECT_FALSE(policy.name.starts_with("preset:"));
+      size_t full = 0;
+      const auto made = make_policy(policy, context);
+      for (int step = 0; step < context.steps; ++step) {
+        if (made->decide({.step = step}).decision == Decision::kRefresh) ++full;
+      }
+      EXPECT_GT(full, full_before) << name;
+      full_before = full;
+    }
+    EXPECT_LT(full_before, static_cast<size_t>(context.steps));
+  }
+}
+
+TEST(Presets, ThreeAreThese) {
+  const auto options = [](const char* name) {
+    return resolve_preset({.name = name, .options = {}}, kOpenSora).options;
+  };
+  using Options = std::map<std::string, std::string>;
+  EXPECT_EQ(options("preset:preview"), (Options{{"interval", "8"}, {"warm", "6"}}));
+  EXPECT_EQ(options("preset:balanced"), (Options{{"interval", "4"}, {"warm", "6"}}));
+  EXPECT_EQ(options("preset:faithful"), (Options{{"interval", "2"}, {"warm", "6"}}));
+}
+
+TEST(Presets, OptionsThatAreGivenWinOverThoseOfThePreset) {
+  const PolicySpec changed = resolve_preset(
+      {.name = "preset:balanced", .options = {{"interval", "7"}, {"cross_attention", "false"}}},
+      kOpenSora);
+  EXPECT_EQ(changed.name, "fora");
+  EXPECT_EQ(changed.options.at("interval"), "7");
+  EXPECT_EQ(changed.options.at("warm"), "6");
+  EXPECT_EQ(changed.options.at("cross_attention"), "false");
+}
+
+TEST(Presets, WhatIsNoPresetIsLeftAlone) {
+  const PolicySpec spec{.name = "balanced", .options = {{"interval", "3"}}};
+  const PolicySpec same = resolve_preset(spec, kOpenSora);
+  EXPECT_EQ(same.name, spec.name);
+  EXPECT_EQ(same.options, spec.options);
+}
+
+TEST(Presets, AnUnknownOneIsRefusedWithTheKnownOnes) {
+  try {
+    resolve_preset({.name = "preset:fast", .options = {}}, kOpenSora);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_STREQ(error.what(), "unknown preset \"fast\"; known: preview balanced faithful");
+  }
+}
+
+}  // namespace
+}  // namespace engine
