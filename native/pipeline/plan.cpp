@@ -56,7 +56,7 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
   std::vector<std::string> warnings = policy.warnings();
   for (std::string& warning : family.warnings(request)) warnings.push_back(std::move(warning));
   if (plan.steps.size() > 1 && policy.needs().features && !reuses_anything(plan)) {
-    warnings.push_back("policy " + request.policy.name + " reuses nothing in " +
+    warnings.push_back("policy " + plan.policy.name + " reuses nothing in " +
                        std::to_string(plan.steps.size()) +
                        " steps: take more steps, or a longer interval");
   }
