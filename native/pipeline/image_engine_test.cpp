@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "engine/error.h"
+#include "models/pixart/layout_test_support.h"
 #include "pipeline/model_plan.h"
 #include "pipeline/test_support.h"
 
@@ -30,6 +31,20 @@ class ImageModelFolder {
     link("tokenizer", "t5-tiny");
   }
   const fs::path& path() const { return folder_.path(); }
+
+  // Of a PixArt: diffusers' layout in the place of the original one.
+  void make_diffusers() {
+    const fs::path folder = folder_.path() / "transformer";
+    fs::remove(folder);
+    fs::create_directory(folder);
+    std::ofstream(folder / "config.json") << R"({"_class_name": "Transformer2DModel",
+      "norm_type": "ada_norm_single", "num_attention_heads": 1, "attention_head_dim": 72,
+      "num_layers": 3, "sample_size": 16, "caption_channels": 64, "model_max_length": 24,
+      "out_channels": 8})";
+    const Checkpoint source = Checkpoint::open(kModels / "pixart-tiny");
+    write_safetensors(folder / "diffusion_pytorch_model.safetensors",
+                      diffusers_pixart(source, 3).tensors());
+  }
 
  private:
   void link(const char* part, const std::string& target) {
@@ -157,6 +172,25 @@ TEST(DitEngine, KnowsItsClassesByTheNamesOfTheFolder) {
   EXPECT_NE(render("cow"), render("3"));
   EXPECT_TRUE(fails([&] { render("goat"); }, ErrorCode::kInvalidArgument,
                     "\"goat\" is no class of this model; similar are"));
+}
+
+// Without a null caption in the weights, guidance is away from the empty prompt: where the prompt
+// is that itself, it changes nothing. The original layout's null caption is another.
+TEST(PixartEngine, IsGuidedAwayFromTheEmptyPromptInDiffusersLayout) {
+  ImageModelFolder model("pixart");
+  const auto render = [&](const std::string& prompt, double guidance) {
+    RenderRequest request = request_of({"pixart", "", prompt});
+    request.guidance = guidance;
+    Recorder recorder;
+    Engine::load({.model = model.path(), .threads = 1})
+        ->render({.request = request, .initial_latent = {}, .save_latent = {}}, recorder,
+                 recorder.signals);
+    return recorder.digest();
+  };
+  EXPECT_NE(render("", 1), render("", 7));
+  model.make_diffusers();
+  EXPECT_EQ(render("", 1), render("", 7));
+  EXPECT_NE(render("a red circle", 1), render("a red circle", 7));
 }
 
 TEST(PixartEngine, TakesAnyShape) {

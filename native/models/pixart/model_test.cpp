@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "engine/error.h"
-#include "models/transformer/layout_test_support.h"
+#include "models/pixart/layout_test_support.h"
 #include "models/transformer/position_table.h"
 #include "samplers/dpm_solver.h"
 
@@ -260,25 +260,7 @@ class PixartCheckpointTest : public testing::Test {
                ".safetensors")) {}
   ~PixartCheckpointTest() override { fs::remove(file_); }
 
-  RenamedTensors diffusers() const {
-    const std::string embedder = "adaln_single.emb.timestep_embedder.";
-    RenamedTensors renamed(source_);
-    renamed.layer("x_embedder.proj", "pos_embed.proj");
-    renamed.layer("t_embedder.mlp.0", embedder + "linear_1");
-    renamed.layer("t_embedder.mlp.2", embedder + "linear_2");
-    renamed.layer("t_block.1", "adaln_single.linear");
-    renamed.layer("y_embedder.y_proj.fc1", "caption_projection.linear_1");
-    renamed.layer("y_embedder.y_proj.fc2", "caption_projection.linear_2");
-    for (int i = 0; i < config_.joint.depth; ++i) {
-      const std::string index = std::to_string(i);
-      renamed.block(i, true);
-      renamed.tensor("blocks." + index + ".scale_shift_table",
-                     "transformer_blocks." + index + ".scale_shift_table");
-    }
-    renamed.tensor("final_layer.scale_shift_table", "scale_shift_table");
-    renamed.layer("final_layer.linear", "proj_out");
-    return renamed;
-  }
+  RenamedTensors diffusers() const { return diffusers_pixart(source_, config_.joint.depth); }
 
   // All of the source, and embedders of size and aspect ratio filled with noise.
   std::vector<NamedTensor> with_micro_conditions() {
