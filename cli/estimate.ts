@@ -44,7 +44,7 @@ function leftOut({ configs, traits }: ModelTexts): readonly string[] {
 /** Calls of one module at one step, by what is done with it. */
 type Counts = Readonly<Record<Decision, number>>;
 
-const noCounts: Counts = { refresh: 0, partial: 0, reuse: 0 };
+const noCounts: Counts = { refresh: 0, partial: 0, reuse: 0, forecast: 0 };
 
 function countsOf(modules: readonly PlannedModule[]): Counts {
   const counts: Record<Decision, number> = { ...noCounts };
@@ -72,6 +72,7 @@ export function estimateJson({ model, request, dtype, plan, warnings }: Estimate
     peak_bytes: plan.peakBytes,
     tokens: plan.tokens,
     tokens_per_frame: plan.tokensPerFrame,
+    dynamic: plan.dynamic,
     latent: [plan.latentFrames, plan.latentHeight, plan.latentWidth],
     output: [plan.outputHeight, plan.outputWidth],
     refresh_points: plan.refreshPoints,
@@ -81,6 +82,8 @@ export function estimateJson({ model, request, dtype, plan, warnings }: Estimate
       step: step.step,
       timestep: step.timestep,
       refresh_point: step.refreshPoint,
+      trunk: step.trunk,
+      run_share: step.runShare,
       flops: step.flops,
       modules: modulesJson(step, plan.tokens),
     })),
@@ -114,7 +117,9 @@ export function estimateText(estimated: Estimate): string {
     headline(estimated),
     figures(plan),
     "",
-    `Modules at each step: ${decisions.join(" / ")}.`,
+    `Modules at each step: ${decisionsOf(plan)
+      .map((decision) => decisionTexts[decision])
+      .join(" / ")}.`,
     table(columnsOf(plan), plan.steps),
   ].join("\n");
 }
@@ -152,7 +157,18 @@ function teraflops(value: number): string {
   return value < 1e12 ? flops(value) : `${(value / 1e12).toFixed(1)} TFLOP`;
 }
 
-const decisions = ["refreshed", "partial", "reused"] as const;
+const decisionTexts: Readonly<Record<Decision, string>> = {
+  ...{ refresh: "refreshed", partial: "partial", reuse: "reused", forecast: "forecast" },
+};
+
+/** Few policies forecast: the others' tables do without. */
+function decisionsOf({ steps }: Plan): readonly Decision[] {
+  const forecasts = steps.some((step) =>
+    step.modules.some(({ decision }) => decision === "forecast"),
+  );
+  return ["refresh", "partial", "reuse", ...(forecasts ? (["forecast"] as const) : [])];
+}
+
 const modules: readonly (readonly [Module, string])[] = [
   ["self_attention", "self-attention"],
   ["cross_attention", "cross-attention"],
@@ -165,25 +181,35 @@ function modulesOf({ steps }: Plan): ReadonlySet<Module> {
 
 function columnsOf(plan: Plan): readonly Column<PlannedStep>[] {
   const present = modulesOf(plan);
+  const runsAlways = plan.steps.every(({ trunk, runShare }) => trunk === "run" && runShare === 1);
   return [
     { title: "step", align: "right", text: ({ step }) => `${step}` },
     { title: "timestep", align: "right", text: ({ timestep }) => timestep.toFixed(1) },
+    ...(runsAlways ? [] : [{ title: "trunk", text: trunkText }]),
     ...modules
       .filter(([module]) => present.has(module))
-      .map(([module, title]) => moduleColumn(module, title)),
+      .map(([module, title]) => moduleColumn(module, title, decisionsOf(plan))),
     { title: "from cache", align: "right", text: (step) => fromCache(step, plan.tokens) },
     { title: "FLOPs", align: "right", text: (step) => flops(step.flops) },
     { title: "resume", text: ({ refreshPoint }) => (refreshPoint ? "yes" : "") },
   ];
 }
 
-function moduleColumn(module: Module, title: string): Column<PlannedStep> {
+function trunkText({ trunk, runShare }: PlannedStep): string {
+  return trunk === "run" && runShare < 1 ? `run, ${share(runShare, 1)}` : trunk;
+}
+
+function moduleColumn(
+  module: Module,
+  title: string,
+  decisions: readonly Decision[],
+): Column<PlannedStep> {
   return {
     title,
     align: "right",
     text: (step) => {
       const counts = countsOf(step.modules.filter((call) => call.module === module));
-      return `${counts.refresh} / ${counts.partial} / ${counts.reuse}`;
+      return decisions.map((decision) => counts[decision]).join(" / ");
     },
   };
 }

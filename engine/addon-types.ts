@@ -70,7 +70,9 @@ export interface NativeRequest {
 
 export type NativeBlock = "spatial" | "temporal" | "joint";
 export type NativeModule = "self_attention" | "cross_attention" | "mlp";
-export type NativeDecision = "refresh" | "partial" | "reuse";
+export type NativeDecision = "refresh" | "partial" | "reuse" | "forecast";
+/** What a step does with the trunk: run its blocks, or put something kept in their place. */
+export type NativeTrunkDecision = "run" | "reuse" | "forecast";
 
 export interface NativePlannedModule {
   readonly layer: number;
@@ -85,7 +87,12 @@ export interface NativePlannedModule {
 export interface NativePlannedStep {
   readonly step: number;
   readonly timestep: number;
+  /** Of a dynamic policy: if its trunk runs at this step. */
   readonly refreshPoint: boolean;
+  readonly trunk: NativeTrunkDecision;
+  /** Share of renders whose trunk runs at this step: 1 or 0 but for dynamic policies. */
+  readonly runShare: number;
+  /** Of a dynamic policy the expected ones. */
   readonly flops: number;
   readonly modules: readonly NativePlannedModule[];
 }
@@ -107,6 +114,8 @@ export interface NativePlan {
   readonly flops: number;
   readonly cacheBytes: number;
   readonly peakBytes: number;
+  /** The policy decides from what it measures: FLOPs are expected, not certain. */
+  readonly dynamic: boolean;
   readonly steps: readonly NativePlannedStep[];
   /**
    * Steps that a render can be resumed from, ascending; 0 is always one. The end of denoising
@@ -171,6 +180,7 @@ export type NativeEvent =
       readonly step: number;
       readonly steps: number;
       readonly timestep: number;
+      readonly trunk: NativeTrunkDecision;
       readonly seconds: number;
       readonly flops: number;
       readonly flopsNone: number;

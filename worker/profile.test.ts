@@ -6,7 +6,7 @@ function stepEvent(tokensReused: number, drift: number | null): StepEvent {
   const site = { layer: 0, block: "spatial", module: "mlp", decision: "refresh" } as const;
   const sums = { tokensComputed: 10, tokensReused, seconds: 0.5, flops: 1000 };
   return {
-    ...({ type: "step", step: 0, steps: 1, timestep: 999, seconds: 1 } as const),
+    ...({ type: "step", step: 0, steps: 1, timestep: 999, trunk: "run", seconds: 1 } as const),
     ...{ flops: 1000, flopsNone: 1000 },
     modules: [{ ...site, ...sums, drift, indices: null }],
   };

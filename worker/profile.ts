@@ -41,6 +41,7 @@ export class Profile {
     this.#steps.push({
       step: event.step,
       timestep: event.timestep,
+      trunk: event.trunk,
       seconds: event.seconds,
       flops: event.flops,
       flops_none: event.flopsNone,
@@ -72,8 +73,8 @@ export class TraceFile {
   add(event: StepEvent): void {
     const lines = event.modules.map((module) => {
       const indices = module.indices === null ? {} : { indices: module.indices };
-      const { step, timestep } = event;
-      return `${JSON.stringify({ step, timestep, ...moduleFields(module), ...indices })}\n`;
+      const { step, timestep, trunk } = event;
+      return `${JSON.stringify({ step, timestep, trunk, ...moduleFields(module), ...indices })}\n`;
     });
     writeFileSync(this.#file, lines.join("")); // all of it, or an error
   }

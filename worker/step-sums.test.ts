@@ -18,6 +18,7 @@ function stepEvent(step: number): StepEvent {
     step,
     steps: 30,
     timestep: 1000 - step,
+    trunk: "run",
     seconds: 2,
     flops: 2000,
     flopsNone: 5000,

@@ -12,7 +12,7 @@ const bounds = {
   promptCharactersMax: 16_384,
   nameCharactersMax: 200,
   policyOptionsMax: 32,
-  optionCharactersMax: 256,
+  optionCharactersMax: 8_192, // a schedule for every layer, as calibrate writes it
   rateMax: 1_000,
 } as const;
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "backend/attention.h"
+#include "backend/change.h"
 #include "backend/conv.h"
 #include "backend/elementwise.h"
 #include "backend/embed.h"
@@ -102,6 +103,9 @@ class Backend {
   virtual void guided_noise(const GuidedNoiseArgs& args) = 0;
   virtual void weighted_sum(const WeightedSumArgs& args) = 0;
   virtual void learned_variance_noise(const LearnedVarianceNoiseArgs& args) = 0;
+  // change.h
+  virtual void relative_l1(const RelativeL1Args& args) = 0;
+  virtual void update_differences(const UpdateDifferencesArgs& args) = 0;
 };
 
 struct CpuOptions {

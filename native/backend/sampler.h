@@ -35,7 +35,8 @@ struct GuidedNoiseArgs {
   TensorView noise;             // [n, C, T, H, W], fp32
 };
 
-inline constexpr int kMaxWeightedTerms = 3;  // a latent, and two predictions
+// A base and a feature with all its differences (change.h); samplers need up to three.
+inline constexpr int kMaxWeightedTerms = 6;
 
 struct WeightedTerm {
   float weight = 0.0f;

@@ -16,6 +16,8 @@ bool has_type(DType dtype, Types types) {
       return dtype == DType::kF32 || dtype == DType::kBF16;
     case Types::kAnyFloat:
       return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+    case Types::kF64:
+      return dtype == DType::kF64;
     case Types::kI32:
       return dtype == DType::kI32;
     case Types::kU8:

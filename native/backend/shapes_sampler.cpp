@@ -40,7 +40,7 @@ void check_args(const GuidedNoiseArgs& args) {
 
 void check_args(const WeightedSumArgs& args) {
   const ShapeRules rules("weighted_sum");
-  rules.require(args.count >= 1 && args.count <= kMaxWeightedTerms, "one to three terms");
+  rules.require(args.count >= 1 && args.count <= kMaxWeightedTerms, "one to six terms");
   rules.tensor("output", args.output, args.output.shape(), Types::kF32);
   for (int i = 0; i < args.count; ++i) {
     rules.tensor("term", args.terms[static_cast<size_t>(i)].tensor, args.output.shape(),

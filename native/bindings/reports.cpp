@@ -57,6 +57,8 @@ Napi::Object planned_step_to_js(Napi::Env env, const PlannedStep& step) {
   js.Set("step", number(env, step.step));
   js.Set("timestep", number(env, step.timestep));
   js.Set("refreshPoint", Napi::Boolean::New(env, step.refresh_point));
+  js.Set("trunk", text(env, trunk_decision_name(step.trunk)));
+  js.Set("runShare", number(env, step.run_share));
   js.Set("flops", number(env, step.flops));
   Napi::Array modules = Napi::Array::New(env, step.modules.size());
   for (uint32_t i = 0; i < step.modules.size(); ++i) {
@@ -144,6 +146,7 @@ Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   js.Set("flops", number(env, plan.flops));
   js.Set("cacheBytes", number(env, plan.cache_bytes));
   js.Set("peakBytes", number(env, plan.peak_bytes));
+  js.Set("dynamic", Napi::Boolean::New(env, plan.dynamic));
   Napi::Array steps = Napi::Array::New(env, plan.steps.size());
   for (uint32_t i = 0; i < plan.steps.size(); ++i)
     steps.Set(i, planned_step_to_js(env, plan.steps[i]));
@@ -191,6 +194,7 @@ Napi::Object step_event_to_js(Napi::Env env, const StepReport& report,
   js.Set("step", number(env, report.step));
   js.Set("steps", number(env, report.steps));
   js.Set("timestep", number(env, report.timestep));
+  js.Set("trunk", text(env, trunk_decision_name(report.trunk)));
   js.Set("seconds", number(env, report.seconds));
   js.Set("flops", number(env, report.flops));
   js.Set("flopsNone", number(env, report.flops_none));

@@ -1,6 +1,9 @@
 // The table of policies.
 #include "cache/cache_policy.h"
 
+#include <optional>
+#include <utility>
+
 #include "cache/policies.h"
 #include "cache/presets.h"
 #include "core/check.h"
@@ -11,18 +14,98 @@ namespace engine {
 
 namespace {
 
+// What a policy decides about, and so which it can be composed with.
+enum class Part { kWhole, kTrunk, kModules };
+
 struct Entry {
   const char* name;
+  Part part;
   std::unique_ptr<CachePolicy> (*make)(PolicyOptions&, const PolicyContext&);
 };
 
 constexpr Entry kPolicies[] = {
-    {"none", make_none_policy},    // everything computed
-    {"steps", make_steps_policy},  // fewer steps
-    {"fora", make_fora_policy},    // arXiv 2407.01425
-    {"toca", make_toca_policy},    // arXiv 2410.05317
-    {"pab", make_pab_policy},      // arXiv 2408.12588
+    {"none", Part::kWhole, make_none_policy},
+    {"steps", Part::kWhole, make_steps_policy},
+    {"fora", Part::kModules, make_fora_policy},
+    {"toca", Part::kModules, make_toca_policy},
+    {"pab", Part::kModules, make_pab_policy},
+    {"duca", Part::kWhole, make_duca_policy},
+    {"taylorseer", Part::kModules, make_taylorseer_policy},
+    {"taylorseer_lite", Part::kTrunk, make_taylorseer_lite_policy},
+    {"mask", Part::kTrunk, make_mask_policy},
+    {"module_mask", Part::kModules, make_module_mask_policy},
+    {"magcache", Part::kTrunk, make_magcache_policy},
+    {"teacache", Part::kTrunk, make_teacache_policy},
 };
+
+// " toca fora"
+std::string names_of(std::optional<Part> part) {
+  std::string names;
+  for (const Entry& entry : kPolicies) {
+    if (!part || entry.part == *part) names += std::string(" ") + entry.name;
+  }
+  return names;
+}
+
+const Entry& entry_of(const std::string& name) {
+  for (const Entry& entry : kPolicies) {
+    if (name == entry.name) return entry;
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              "unknown policy " + quote(name) + "; known:" + names_of(std::nullopt));
+}
+
+// The options that are written "name.option", without the name.
+PolicySpec own_spec(const PolicySpec& pair, const std::string& name) {
+  PolicySpec own{name, {}};
+  const std::string prefix = name + ".";
+  for (const auto& [option, value] : pair.options) {
+    if (option.starts_with(prefix)) own.options[option.substr(prefix.size())] = value;
+  }
+  return own;
+}
+
+// An option without a policy's name must be known to just one of the two.
+void check_shared(const PolicySpec& pair, const PolicyOptions::Map& shared,
+                  const PolicyOptions& first, const PolicyOptions& second) {
+  for (const auto& [name, value] : shared) {
+    const bool both = first.knows(name) && second.knows(name);
+    if (!both && (first.knows(name) || second.knows(name))) continue;
+    const size_t plus = pair.name.find('+');
+    const std::string left = pair.name.substr(0, plus), right = pair.name.substr(plus + 1);
+    throw Error(ErrorCode::kInvalidArgument,
+                both ? "policy " + pair.name + ": both know the option " + quote(name) +
+                           "; write " + left + "." + name + " or " + right + "." + name
+                     : "policy " + pair.name + " has no option " + quote(name) + "; known to " +
+                           left + ": " + first.known() + "; known to " + right + ": " +
+                           second.known());
+  }
+}
+
+// "A+B"
+std::unique_ptr<CachePolicy> make_pair(const PolicySpec& pair, const PolicyContext& context) {
+  const size_t plus = pair.name.find('+');
+  const Entry& trunk = entry_of(pair.name.substr(0, plus));
+  const Entry& modules = entry_of(pair.name.substr(plus + 1));
+  if (trunk.part != Part::kTrunk || modules.part != Part::kModules) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "policy " + quote(pair.name) + " must be one for the trunk (one of" +
+                    names_of(Part::kTrunk) + ") + one for the modules (one of" +
+                    names_of(Part::kModules) + ")");
+  }
+  const PolicySpec trunk_spec = own_spec(pair, trunk.name);
+  const PolicySpec modules_spec = own_spec(pair, modules.name);
+  PolicyOptions::Map shared = pair.options;
+  std::erase_if(shared, [&](const auto& option) {
+    return option.first.starts_with(std::string(trunk.name) + ".") ||
+           option.first.starts_with(std::string(modules.name) + ".");
+  });
+  PolicyOptions trunk_options(trunk_spec, shared), modules_options(modules_spec, shared);
+  auto trunk_policy = trunk.make(trunk_options, context);
+  auto modules_policy = modules.make(modules_options, context);
+  check_shared(pair, shared, trunk_options, modules_options);
+  return compose_policies(context, std::move(trunk_policy), std::move(modules_policy));
+}
 
 }  // namespace
 
@@ -30,14 +113,9 @@ std::unique_ptr<CachePolicy> make_policy(const PolicySpec& asked, const PolicyCo
   check(context.steps > 0 && context.depth > 0 && context.tokens > 0,
         "a policy needs the number of steps, layers and tokens");
   const PolicySpec spec = resolve_preset(asked, context);
-  for (const Entry& entry : kPolicies) {
-    if (spec.name != entry.name) continue;
-    PolicyOptions options(spec);
-    return entry.make(options, context);
-  }
-  std::string message = "unknown policy " + quote(spec.name) + "; known:";
-  for (const std::string& name : policy_names()) message += " " + name;
-  throw Error(ErrorCode::kInvalidArgument, message);
+  if (spec.name.find('+') != std::string::npos) return make_pair(spec, context);
+  PolicyOptions options(spec);
+  return entry_of(spec.name).make(options, context);
 }
 
 const std::vector<std::string>& policy_names() {

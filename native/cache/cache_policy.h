@@ -1,14 +1,16 @@
-// The interface of every caching policy: which modules are computed for which tokens at which step.
-// A policy is pure: it knows tokens and modules, no model, no clock, no device. A new policy is one
-// new file and one line in make_policy().
+// The interface of every caching policy: which modules are computed for which tokens at which step,
+// and whether the trunk is run at all. A policy is pure: it knows tokens and modules, no model, no
+// clock, no device; what a dynamic one remembers of an attempt is in the run that it begins. A new
+// policy is one new file and one line in make_policy().
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backend/select.h"
-#include "engine/plan.h"
+#include "cache/policy_run.h"
 #include "engine/request.h"
 
 namespace engine {
@@ -29,19 +31,6 @@ struct PolicyContext {
   double time_shift = 1.0;
 };
 
-struct ModuleSite {
-  int step = 0;
-  int layer = 0;
-  BlockKind block = BlockKind::kSpatial;
-  Module module = Module::kSelfAttention;
-};
-
-struct ModuleDecision {
-  Decision decision = Decision::kRefresh;
-  int64_t tokens =
-      0;  // computed per batch row: N for refresh, K for partial (may be 0), 0 for reuse
-};
-
 // How tokens are ranked where a decision is partial.
 struct ScoreSettings {
   TokenScore score = TokenScore::kEntropy;
@@ -52,18 +41,13 @@ struct ScoreSettings {
   float spread_factor = 1.0f;
 };
 
-// What the policies keep of a module between steps.
-struct CacheNeeds {
-  bool features = false;  // module outputs [2n, N, C] of every block and module
-  bool scores = false;    // counters and, for scores that are stored, a float per token and block
-};
-
 class CachePolicy {
  public:
   virtual ~CachePolicy() = default;
-  // Also asked about the step after the last.
+  // Of a module whose layer runs. Also asked about the step after the last.
   virtual ModuleDecision decide(const ModuleSite& site) const = 0;
-  // Nothing cached before this step is needed at it or after it.
+  // Nothing cached before this step is needed at it or after it; of a dynamic policy, if its trunk
+  // runs then.
   virtual bool is_refresh_point(int step) const = 0;
   virtual CacheNeeds needs() const = 0;
   virtual ScoreSettings score_settings() const { return {}; }
@@ -72,14 +56,31 @@ class CachePolicy {
   // fidelity=upstream: reproduce the published code's defects (conditioned frames, see
   // caching-policies.md).
   virtual bool upstream_fidelity() const { return false; }
+
+  // What becomes of the layers of span(step); of a dynamic policy kRun wherever that is possible.
+  // What stands in for them was kept by a step with the same span.
+  virtual TrunkDecision trunk(int /*step*/) const { return TrunkDecision::kRun; }
+  virtual LayerSpan span(int /*step*/) const { return {}; }
+  // Decisions follow from what the engine measures: a run is more than this table.
+  virtual bool is_dynamic() const { return false; }
+  // Expected share of renders in which the span runs at this step.
+  virtual double run_share(int step) const { return trunk(step) == TrunkDecision::kRun ? 1 : 0; }
+  // Everything that decides the bits and is not in the table of decisions, as text.
+  virtual std::string fingerprint() const { return {}; }
   // What a user should know before the render: an option that applies at no step of it, and the
   // like. Whole sentences that name the policy.
   virtual std::vector<std::string> warnings() const { return {}; }
+  // For one attempt; the policy must outlive it. A static policy's run is its table.
+  virtual std::unique_ptr<PolicyRun> begin() const;
 };
+
+// What a policy's table says of a module, whether its layer runs or not.
+ModuleDecision planned_decision(const CachePolicy& policy, const ModuleSite& site);
 
 // A preset is made as what it stands for (cache/presets.h).
 // Throws Error(kInvalidArgument) for an unknown policy (naming the known ones) or option (naming
-// the known ones and ranges).
+// the known ones and ranges), and for one that cannot run on such a model or sampler. "A+B" is
+// policy A for the trunk over policy B for the modules (composed_policy.cpp).
 std::unique_ptr<CachePolicy> make_policy(const PolicySpec& spec, const PolicyContext& context);
 
 // Names that make_policy knows, in the order of documentation.

@@ -1,5 +1,6 @@
 #include "cache/feature_store.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/check.h"
@@ -22,7 +23,7 @@ int blocks_of(const FeatureStoreShape& shape) {
 }
 
 Shape features_shape(const FeatureStoreShape& s) {
-  return {blocks_of(s) * modules_of(s), s.rows, s.tokens, s.channels};
+  return {blocks_of(s) * modules_of(s), s.needs.orders + 1, s.rows, s.tokens, s.channels};
 }
 
 Shape counters_shape(const FeatureStoreShape& s) {
@@ -59,6 +60,7 @@ FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
   if (shape.needs.features) {
     features_ = backend.allocate(features_shape(shape), DType::kF32);
     drift_.emplace(backend, drift_shape(shape));
+    histories_.resize(static_cast<size_t>(features_.dim(0)));
   }
   if (!shape.needs.scores) return;
   counters_ = backend.allocate(counters_shape(shape), DType::kI32);
@@ -95,8 +97,35 @@ int64_t FeatureStore::feature_index(int layer, BlockKind block, Module module) c
 
 TensorView FeatureStore::feature(int layer, BlockKind block, Module module) const {
   if (features_.empty()) return {};
-  return entry(features_, feature_index(layer, block, module),
-               {shape_.rows, shape_.tokens, shape_.channels});
+  const TensorView all = differences({.layer = layer, .block = block, .module = module});
+  return all.rows(0, 1).reshaped({shape_.rows, shape_.tokens, shape_.channels});
+}
+
+TensorView FeatureStore::differences(const ModuleSite& site) const {
+  check(!features_.empty(), "this policy keeps no module outputs");
+  return entry(features_, feature_index(site.layer, site.block, site.module),
+               {shape_.needs.orders + 1, shape_.rows, shape_.tokens, shape_.channels});
+}
+
+DifferenceHistory& FeatureStore::history(const ModuleSite& site) {
+  const int64_t index = feature_index(site.layer, site.block, site.module);
+  return histories_.at(static_cast<size_t>(index));
+}
+
+void FeatureStore::begin_clip() {
+  std::fill(histories_.begin(), histories_.end(), DifferenceHistory{});
+}
+
+void FeatureStore::refresh(const ModuleSite& site, ConstTensorView fresh) {
+  update_differences(backend_, fresh, differences(site), history(site), site.step);
+}
+
+bool FeatureStore::is_refreshed(const ModuleSite& site) {
+  return history(site).refreshes > 0;
+}
+
+void FeatureStore::forecast(const ModuleSite& site, TensorView output) {
+  engine::forecast(backend_, differences(site), history(site), site.step, {}, output);
 }
 
 TensorView FeatureStore::counters(int layer, BlockKind block, Module module) const {

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "cache/cache_policy.h"
+#include "cache/differences.h"
 #include "cache/drift_meter.h"
 
 namespace engine {
@@ -30,9 +31,18 @@ class FeatureStore {
   // Exactly what a store of this shape takes: a plan prints it.
   static uint64_t bytes_of(const FeatureStoreShape& shape);
 
+  // A new clip: nothing is known of any module.
+  void begin_clip();
+
   // Module output before its gate: [rows, tokens, channels], fp32. Empty when the policy keeps
   // none.
   TensorView feature(int layer, BlockKind block, Module module) const;
+  // Keeps an output that was made apart from it, and its differences; [rows, tokens, channels].
+  void refresh(const ModuleSite& site, ConstTensorView fresh);
+  // Whether refresh() was called for the module in this clip.
+  bool is_refreshed(const ModuleSite& site);
+  // What the differences say the output is at site.step.
+  void forecast(const ModuleSite& site, TensorView output);
   // Steps since each token was computed, of cross-attention or MLP: [rows, tokens], i32.
   TensorView counters(int layer, BlockKind block, Module module) const;
   // Half entropies of the block's cross-attention map as last stored: [rows, tokens], fp32. Empty
@@ -57,14 +67,17 @@ class FeatureStore {
   // Place of a module among those of its block that have features, or counters.
   int64_t module_index(Module module) const;
   int64_t feature_index(int layer, BlockKind block, Module module) const;
+  TensorView differences(const ModuleSite& site) const;
+  DifferenceHistory& history(const ModuleSite& site);
 
   Backend& backend_;
   FeatureStoreShape shape_;
-  Tensor features_;    // [blocks, modules, rows, tokens, channels]
+  Tensor features_;    // [blocks · modules, orders + 1, rows, tokens, channels]
   Tensor counters_;    // [blocks, modules without self-attention, rows, tokens]
   Tensor statistics_;  // [blocks, rows, tokens]
   Tensor zeros_;       // [rows, tokens], i32, host
   std::optional<DriftMeter> drift_;
+  std::vector<DifferenceHistory> histories_;  // [blocks · modules]
 };
 
 }  // namespace engine

@@ -34,9 +34,23 @@ const char* decision_name(Decision decision) {
     case Decision::kPartial:
       return "partial";
     case Decision::kReuse:
+      return "reuse";
+    case Decision::kForecast:
       break;
   }
-  return "reuse";
+  return "forecast";
+}
+
+const char* trunk_decision_name(TrunkDecision decision) {
+  switch (decision) {
+    case TrunkDecision::kRun:
+      return "run";
+    case TrunkDecision::kReuse:
+      return "reuse";
+    case TrunkDecision::kForecast:
+      break;
+  }
+  return "forecast";
 }
 
 }  // namespace engine

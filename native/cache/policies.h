@@ -26,6 +26,11 @@ inline double timestep_of(const PolicyContext& context, int step) {
   return 1000.0 * shift * linear / (1.0 + (shift - 1.0) * linear);
 }
 
+// `trunk` decides whether the trunk runs, `modules` what its modules do when it does.
+std::unique_ptr<CachePolicy> compose_policies(const PolicyContext& context,
+                                              std::unique_ptr<CachePolicy> trunk,
+                                              std::unique_ptr<CachePolicy> modules);
+
 // Everything computed at every step.
 std::unique_ptr<CachePolicy> make_none_policy(PolicyOptions& options, const PolicyContext& context);
 // Everything computed, at fewer steps.
@@ -41,5 +46,26 @@ std::unique_ptr<CachePolicy> make_toca_policy(PolicyOptions& options, const Poli
 // as published for image models, or not.
 std::unique_ptr<CachePolicy> make_toca_variable_policy(PolicyOptions& options,
                                                        const PolicyContext& context, bool variable);
+// DuCa (arXiv 2412.18911): ToCa, with every second step between full ones skipped as a whole.
+std::unique_ptr<CachePolicy> make_duca_policy(PolicyOptions& options, const PolicyContext& context);
+// Explicit schedules: at which steps the trunk runs, and at which each module is refreshed.
+std::unique_ptr<CachePolicy> make_mask_policy(PolicyOptions& options, const PolicyContext& context);
+std::unique_ptr<CachePolicy> make_module_mask_policy(PolicyOptions& options,
+                                                     const PolicyContext& context);
+// That a schedule was made for another number of steps, if it was.
+std::vector<std::string> schedule_warnings(const std::string& policy, int for_steps,
+                                           const PolicyContext& context);
+// MagCache (arXiv 2506.09045): the trunk's residual reused while a calibrated error stays small.
+std::unique_ptr<CachePolicy> make_magcache_policy(PolicyOptions& options,
+                                                  const PolicyContext& context);
+// TeaCache (arXiv 2411.19108): the same while the first block's input says that little changed.
+std::unique_ptr<CachePolicy> make_teacache_policy(PolicyOptions& options,
+                                                  const PolicyContext& context);
+// TaylorSeer (arXiv 2503.06923): module outputs, or what the trunk adds, forecast between full
+// steps.
+std::unique_ptr<CachePolicy> make_taylorseer_policy(PolicyOptions& options,
+                                                    const PolicyContext& context);
+std::unique_ptr<CachePolicy> make_taylorseer_lite_policy(PolicyOptions& options,
+                                                         const PolicyContext& context);
 
 }  // namespace engine

@@ -1,6 +1,5 @@
 #include "pipeline/checkpointer.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "engine/error.h"
@@ -18,7 +17,8 @@ Checkpointer::Checkpointer(Backend& backend, CheckpointSettings settings, Render
 
 void Checkpointer::between_steps(int step, const LatentState& state) {
   has_progress_ = step > settings_.first_step;
-  if (!has_progress_ || settings_.folder.empty() || !is_refresh_point(step)) return;
+  const bool resumable = state.refresh_point || step == settings_.clip.steps;
+  if (!has_progress_ || settings_.folder.empty() || !resumable) return;
   const bool cut = signals_.cut && !signals_.cancelled;
   if (cut || period_is_over()) save(step, state);
   if (cut) {
@@ -35,12 +35,7 @@ bool Checkpointer::stops_denoising() const {
 void Checkpointer::leave_decoding(ConstTensorView latent) {
   const bool kept = saved_step_ == settings_.clip.steps;
   if (signals_.cancelled || kept || settings_.folder.empty()) return;
-  save(settings_.clip.steps, {latent, {}});
-}
-
-bool Checkpointer::is_refresh_point(int step) const {
-  const std::vector<int>& points = settings_.refresh_points;
-  return step == settings_.clip.steps || std::binary_search(points.begin(), points.end(), step);
+  save(settings_.clip.steps, {.latent = latent});
 }
 
 bool Checkpointer::period_is_over() const {

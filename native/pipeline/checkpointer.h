@@ -1,5 +1,6 @@
 // When a render writes checkpoints, and where it may be cut: at refresh points and at the end of
-// denoising, when the period is over or others ask for it.
+// denoising, when the period is over or others ask for it. Whether a step is one, the render says:
+// a dynamic policy decides it while the step runs.
 #pragma once
 
 #include <chrono>
@@ -16,8 +17,7 @@ struct CheckpointSettings {
   std::filesystem::path folder;  // empty: no checkpoints
   double period_seconds = 0;
   ClipIdentity clip;
-  std::vector<int> refresh_points;  // ascending
-  int first_step = 0;               // what the attempt begins with
+  int first_step = 0;  // what the attempt begins with
 };
 
 // Lives as long as one render; its period begins with it.
@@ -26,8 +26,9 @@ class Checkpointer {
   Checkpointer(Backend& backend, CheckpointSettings settings, RenderSink& sink,
                const RenderSignals& signals);
 
-  // Called before each step and, with the number of steps, after the last; `state` is in the
-  // device's memory. Throws Error(kInterrupted) where a cut takes effect.
+  // Called once for each step and, with the number of steps, after the last; `state` is in the
+  // device's memory, as it was before the step. Throws Error(kInterrupted) where a cut takes
+  // effect.
   void between_steps(int step, const LatentState& state);
   // For what polls while it encodes or denoises: a cut ends that at once only when waiting for the
   // next refresh point could save nothing.
@@ -38,7 +39,6 @@ class Checkpointer {
   void leave_decoding(ConstTensorView latent);
 
  private:
-  bool is_refresh_point(int step) const;
   bool period_is_over() const;
   Tensor host_copy(ConstTensorView device) const;
   // A failure is told and forgotten: no clip is lost because a disk is full.

@@ -104,7 +104,6 @@ class LoadedEngine : public Engine {
                              {.folder = options.checkpoint_folder,
                               .period_seconds = options.checkpoint_period_seconds,
                               .clip = clip,
-                              .refresh_points = refresh_points(plan),
                               .first_step = from.step},
                              sink, signals);
     const Tensor latent = make_latent(options, plan, from, sink, checkpoints);

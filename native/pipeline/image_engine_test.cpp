@@ -72,7 +72,13 @@ RenderRequest request_of(const ImageCase& of, const PolicySpec& policy = {}) {
 }
 
 std::vector<PolicySpec> policies() {
-  return {{"none", {}}, {"fora", {}}, {"toca", {}}, {"toca", {{"fidelity", "upstream"}}}};
+  return {{"none", {}},
+          {"fora", {}},
+          {"toca", {}},
+          {"toca", {{"fidelity", "upstream"}}},
+          {"duca", {}},
+          {"taylorseer", {}},
+          {"mask+toca", {{"compute", "0,2-4"}}}};
 }
 
 class ImageEngineTest : public testing::TestWithParam<ImageCase> {
@@ -114,6 +120,7 @@ TEST_P(ImageEngineTest, WhatItComputesIsWhatItsPlanSaid) {
       const PlannedStep& planned = plan.steps[step];
       EXPECT_EQ(report.flops, planned.flops) << policy.name << " step " << step;
       EXPECT_EQ(report.timestep, planned.timestep);
+      EXPECT_EQ(report.trunk, planned.trunk);
       ASSERT_EQ(report.modules.size(), planned.modules.size());
       for (size_t i = 0; i < planned.modules.size(); ++i) {
         EXPECT_EQ(report.modules[i].block, BlockKind::kJoint);
@@ -129,7 +136,8 @@ TEST_P(ImageEngineTest, WhatItComputesIsWhatItsPlanSaid) {
 
 TEST_P(ImageEngineTest, EveryCheckpointLeadsToTheSameBits) {
   const auto other = Engine::load({.model = model_.path(), .threads = 2});
-  for (const PolicySpec& policy : {PolicySpec{}, PolicySpec{"toca", {}}}) {
+  const PolicySpec dynamic{"teacache", {{"delta", "0.3"}, {"polynomial", "1,0"}}};
+  for (const PolicySpec& policy : {PolicySpec{}, PolicySpec{"toca", {}}, dynamic}) {
     Recorder recorder;
     engine_->render(options(policy), recorder, recorder.signals);
     EXPECT_GT(recorder.checkpoints.size(), 1u) << policy.name;

@@ -12,8 +12,10 @@ namespace engine {
 
 // What a render is between two steps, in the device's memory.
 struct LatentState {
-  ConstTensorView latent;   // [1, C, T, h, w], fp32
-  ConstTensorView history;  // what the sampler needs beside it; empty: nothing
+  ConstTensorView latent;        // [1, C, T, h, w], fp32
+  ConstTensorView history = {};  // what the sampler needs beside it; empty: nothing
+  // The render can be resumed from here, with nothing else.
+  bool refresh_point = false;
 };
 
 // One segment to denoise.
@@ -31,7 +33,8 @@ struct DenoiseJob {
   SelectionObserver* selection = nullptr;
   std::function<bool()> cancelled;
   std::function<void(const StepReport&)> on_step;
-  // Called before each step and, with the number of steps, after the last.
+  // Called with the state before a step, and with the number of steps after the last: before the
+  // step, or under a dynamic policy in it, when it is known to be a refresh point or none.
   std::function<void(int step, const LatentState& state)> between_steps = {};
 };
 
@@ -50,8 +53,9 @@ class ClipSampler {
   virtual void restore(ConstTensorView history) = 0;
 };
 
-// Takes the job's steps. Returns the final latent, device memory. Throws Error(kCancelled) within a
-// block, and what between_steps throws.
-Tensor run_sampler(Backend& backend, ClipSampler& sampler, const DenoiseJob& job);
+// Takes the job's steps under the model's policy. Returns the final latent, device memory. Throws
+// Error(kCancelled) within a block, and what between_steps throws.
+Tensor run_sampler(Backend& backend, ClipSampler& sampler, const CachePolicy& policy,
+                   const DenoiseJob& job);
 
 }  // namespace engine

@@ -140,6 +140,18 @@ TEST(ImagePlan, SavesThePublishedShareOfDitsFlops) {
   EXPECT_EQ(plan.steps[0].modules[0].block, BlockKind::kJoint);
 }
 
+TEST(ImagePlan, SavesThePublishedShareOfDitsFlopsUnderDuca) {
+  const Plan plan = plan_of(kDitOriginal, {"duca", {{"fidelity", "upstream"}}});
+  EXPECT_NEAR(plan.flops_none / plan.flops, 2.48, 0.005 * 2.48);
+  // Full at indices 49, 44 and 40, counted downwards: aggressive at even distances from these.
+  std::vector<int> skipped;
+  for (int step = 0; step < 13; ++step) {
+    const PlannedStep& planned = plan.steps[static_cast<size_t>(step)];
+    if (planned.trunk == TrunkDecision::kReuse) skipped.push_back(49 - planned.step);
+  }
+  EXPECT_EQ(skipped, (std::vector<int>{47, 42, 38}));
+}
+
 TEST(ImagePlan, FollowsTheSampler) {
   const Plan ddim = plan_of(kDitOriginal, {"toca", {}});
   const Plan ddpm = plan_of(kDitOriginal, {"toca", {}}, "ddpm");

@@ -50,7 +50,7 @@ class PixartClip : public ImageClip {
           const std::array<float, 1> time{at.timestep};
           return model.step({.step = at.step, .latent = at.latent, .timesteps = time}, hooks);
         });
-    return run_sampler(backend_, sampler, job);
+    return run_sampler(backend_, sampler, *policy, job);
   }
 
  private:

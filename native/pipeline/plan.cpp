@@ -13,7 +13,7 @@ namespace {
 
 PlannedModule planned_module(const ModelFamily& family, const RenderRequest& request,
                              const CachePolicy& policy, const ModuleSite& site) {
-  const ModuleDecision decision = policy.decide(site);
+  const ModuleDecision decision = planned_decision(policy, site);
   return {.layer = site.layer,
           .block = site.block,
           .module = site.module,
@@ -27,17 +27,26 @@ PlannedModule planned_module(const ModelFamily& family, const RenderRequest& req
                                   .text_tokens = request.text_tokens_nominal})};
 }
 
+// Of a module that a dynamic policy may skip, the share that it is expected to run.
+double expected_flops(const CachePolicy& policy, int step, const PlannedModule& module) {
+  const LayerSpan span = policy.span(step);
+  const bool in_span = module.layer >= span.first && module.layer < span.last;
+  return policy.is_dynamic() && in_span ? policy.run_share(step) * module.flops : module.flops;
+}
+
 PlannedStep planned_step(const ModelFamily& family, const RenderRequest& request,
                          const CachePolicy& policy, int depth, int step) {
   PlannedStep planned;
   planned.step = step;
   planned.refresh_point = policy.is_refresh_point(step);
+  planned.trunk = policy.trunk(step);
+  planned.run_share = policy.run_share(step);
   for (int layer = 0; layer < depth; ++layer) {
     for (const auto& [block, module] : family.layer()) {
       planned.modules.push_back(
           planned_module(family, request, policy,
                          {.step = step, .layer = layer, .block = block, .module = module}));
-      planned.flops += planned.modules.back().flops;
+      planned.flops += expected_flops(policy, step, planned.modules.back());
     }
   }
   return planned;
@@ -55,7 +64,12 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
                                      const CachePolicy& policy, const Plan& plan) {
   std::vector<std::string> warnings = policy.warnings();
   for (std::string& warning : family.warnings(request)) warnings.push_back(std::move(warning));
-  if (plan.steps.size() > 1 && policy.needs().features && !reuses_anything(plan)) {
+  if (plan.dynamic) {
+    warnings.push_back("policy " + plan.policy.name +
+                       " decides from what it measures: FLOPs and steps are what is expected");
+  }
+  const bool caches = policy.needs().features || policy.needs().trunk != TrunkKept::kNothing;
+  if (plan.steps.size() > 1 && caches && !plan.dynamic && !reuses_anything(plan)) {
     warnings.push_back("policy " + plan.policy.name + " reuses nothing in " +
                        std::to_string(plan.steps.size()) +
                        " steps: take more steps, or a longer interval");
@@ -74,7 +88,9 @@ Json decisions_of(const Plan& plan) {
     for (const PlannedModule& module : step.modules) {
       modules.push_back({static_cast<int>(module.decision), module.tokens});
     }
-    steps.push_back({{"timestep", step.timestep}, {"modules", std::move(modules)}});
+    steps.push_back({{"timestep", step.timestep},
+                     {"trunk", static_cast<int>(step.trunk)},
+                     {"modules", std::move(modules)}});
   }
   return steps;
 }
@@ -83,6 +99,7 @@ Json decisions_of(const Plan& plan) {
 std::string digest_of(const ModelFamily& family, const RenderRequest& request,
                       const CachePolicy& policy, const Plan& plan) {
   const ScoreSettings score = policy.score_settings();
+  const CacheNeeds needs = policy.needs();
   const Json all{{"family", plan.family},
                  {"model", family.identity(request)},
                  {"sampler", plan.sampler},
@@ -90,6 +107,8 @@ std::string digest_of(const ModelFamily& family, const RenderRequest& request,
                   {static_cast<int>(score.score), score.staleness_weight, score.spread_cell,
                    score.spread_factor}},
                  {"upstream", policy.upstream_fidelity()},
+                 {"keeps", {static_cast<int>(needs.trunk), needs.trunk_orders, needs.orders}},
+                 {"policy", policy.fingerprint()},
                  {"steps", decisions_of(plan)}};
   const std::string text = all.dump();
   return sha256_hex(std::as_bytes(std::span(text)));
@@ -136,7 +155,13 @@ Plan make_plan(const ModelFamily& family, const RenderRequest& request, DType dt
     plan.flops += plan.steps.back().flops;
   }
 
-  const DenoiseBytes denoise = family.denoise_bytes(request, dtype, *policy);
+  DenoiseBytes denoise = family.denoise_bytes(request, dtype, *policy);
+  plan.dynamic = policy->is_dynamic();
+  // The state from before a step is kept until it is known to be a refresh point or none.
+  if (plan.dynamic) {
+    const int64_t tensors = family.sampler_keeps_history(request) ? 2 : 1;
+    denoise.other += latents_bytes(request, family.latent_channels(), tensors);
+  }
   plan.cache_bytes = denoise.cache;
   plan.peak_bytes = bytes.weights + family.weights_bytes(dtype) +
                     std::max(denoise.cache + denoise.other, bytes.largest_other_stage);

@@ -47,6 +47,34 @@ TEST(Plan, SavesThePublishedShareOfFlops) {
   EXPECT_DOUBLE_EQ(plan_of(published()).flops_none, plan.flops_none);
 }
 
+TEST(Plan, CountsWhatASkippedTrunkSaves) {
+  const Plan duca = plan_of(published({"duca", {}}));
+  EXPECT_NEAR(duca.flops / 1e12, 1318, 0.005 * 1318);
+  EXPECT_NEAR(duca.flops_none / duca.flops, 2.49, 0.005);
+  EXPECT_EQ(duca.steps[5].trunk, TrunkDecision::kReuse);
+  EXPECT_EQ(duca.steps[5].flops, 0);
+  EXPECT_EQ(duca.steps[5].modules[0].decision, Decision::kReuse);
+  EXPECT_FALSE(duca.dynamic);
+  // The output of the trunk beside what toca keeps, but for the entropies.
+  const uint64_t tokens = 2 * 23850;
+  EXPECT_EQ(duca.cache_bytes, plan_of(published({"toca", {{"score", "value_norm"}}})).cache_bytes +
+                                  4 * tokens * 1152);
+}
+
+TEST(Plan, ExpectsOfADynamicPolicyAndSaysSo) {
+  const Plan plan = plan_of(published({"teacache", {{"delta", "0.2"}}}));
+  EXPECT_TRUE(plan.dynamic);
+  EXPECT_EQ(plan.steps[0].run_share, 1);
+  EXPECT_NEAR(plan.steps[1].run_share, 1 / 2.25, 0.02);
+  EXPECT_NEAR(plan.steps[1].flops, plan.steps[0].flops * plan.steps[1].run_share, 1);
+  ASSERT_EQ(plan.warnings.size(), 1u);
+  EXPECT_NE(plan.warnings[0].find("what is expected"), std::string::npos);
+  EXPECT_EQ(refresh_points(plan).size(), 30u);
+  // Decisions follow from the bound: another one is another plan.
+  EXPECT_NE(plan.digest, plan_of(published({"teacache", {{"delta", "0.21"}}})).digest);
+  EXPECT_EQ(plan.digest, plan_of(published({"teacache", {{"delta", "0.20"}}})).digest);
+}
+
 TEST(Plan, NamesRefreshPointsAndTimes) {
   const Plan plan = plan_of(published({"toca", {}}));
   ASSERT_EQ(plan.steps.size(), 30u);

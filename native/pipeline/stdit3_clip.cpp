@@ -104,7 +104,7 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
   const auto family = make_stdit3_family(weights.config);
   const auto policy = make_policy(request.policy, family->policy_context(request));
   STDiT3Sampler sampler(backend, weights, *policy, job);
-  return run_sampler(backend, sampler, job);
+  return run_sampler(backend, sampler, *policy, job);
 }
 
 std::unique_ptr<ClipModel> load_stdit3_clip(Backend& backend, const std::filesystem::path& model,

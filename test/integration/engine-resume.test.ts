@@ -112,6 +112,27 @@ test("a clip that is cut in a step goes on with the same bits", async () => {
   assert.equal(first?.step, checkpoint.step === 8 ? undefined : checkpoint.step);
 });
 
+test("under a dynamic policy a clip goes on from any step whose trunk ran", async () => {
+  const policy = { name: "teacache", options: { delta: "0.3", polynomial: "1,0" } };
+  const request = { ...options.request, frames: 17, policy };
+  const { digest, events } = await render({ ...options, request });
+  const steps = events.flatMap((event) => (event.type === "step" ? [event] : []));
+  const ran = steps.filter(({ trunk }) => trunk === "run").map(({ step }) => step);
+  assert.ok(ran.length > 2 && ran.length < 8, `the trunk ran at steps ${ran}`);
+  for (const { trunk, flops, modules } of steps) {
+    const computed = modules.reduce((sum, { tokensComputed }) => sum + tokensComputed, 0);
+    assert.deepEqual([flops > 0, computed > 0], [trunk === "run", trunk === "run"]);
+  }
+  const saved = events.flatMap((event) => (event.type === "checkpoint" ? [event] : []));
+  assert.deepEqual(
+    saved.map(({ step }) => step),
+    [...ran.slice(1), 8],
+  );
+  for (const { path } of saved.slice(0, -1)) {
+    assert.equal((await render({ ...options, request, resumeFromPath: path })).digest, digest);
+  }
+});
+
 test("a cut while frames wait for the encoder keeps the final latent", async () => {
   const hourly = { ...options, checkpointPeriodSeconds: 3600 };
   const checkpoints: EngineEvent[] = [];

@@ -93,7 +93,8 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
   const steps = Array.from({ length: request.steps }, (_, step) => {
     const planned = plannedModules(depth, request.policy.name === "none" ? 0 : step, tokens);
     const flops = planned.reduce((sum, module) => sum + module.flops, 0);
-    return { step, timestep: 1000 - step, refreshPoint: true, flops, modules: planned };
+    const decided = { refreshPoint: true, trunk: "run", runShare: 1 } as const;
+    return { step, timestep: 1000 - step, ...decided, flops, modules: planned };
   });
   const { prompt, seed, ...rest } = request;
   return {
@@ -111,6 +112,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     cacheBytes: tokens,
     peakBytes: weightsBytes + tokens,
+    dynamic: false,
     steps,
     refreshPoints: steps.map(({ step }) => step),
     warnings: [],
@@ -289,6 +291,7 @@ function stepEvent(request: NativeRequest, step: number, withIndices: boolean): 
     step,
     steps: request.steps,
     timestep: 1000 - step,
+    trunk: "run",
     seconds: stepMs / 1000,
     flops: reports.reduce((sum, report) => sum + report.flops, 0),
     flopsNone: depth * 6 * tokens * 100,

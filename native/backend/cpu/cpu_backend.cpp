@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/change.h"
 #include "backend/cpu/conv.h"
 #include "backend/cpu/elementwise.h"
 #include "backend/cpu/embed.h"
@@ -225,6 +226,12 @@ void CpuBackend::weighted_sum(const WeightedSumArgs& args) {
 }
 void CpuBackend::learned_variance_noise(const LearnedVarianceNoiseArgs& args) {
   cpu::learned_variance_noise(context_, args);
+}
+void CpuBackend::relative_l1(const RelativeL1Args& args) {
+  cpu::relative_l1(context_, args);
+}
+void CpuBackend::update_differences(const UpdateDifferencesArgs& args) {
+  cpu::update_differences(context_, args);
 }
 
 }  // namespace engine::cpu

@@ -56,6 +56,8 @@ class CpuBackend final : public Backend {
   void guided_noise(const GuidedNoiseArgs& args) override;
   void weighted_sum(const WeightedSumArgs& args) override;
   void learned_variance_noise(const LearnedVarianceNoiseArgs& args) override;
+  void relative_l1(const RelativeL1Args& args) override;
+  void update_differences(const UpdateDifferencesArgs& args) override;
 
  private:
   CpuContext context_;

@@ -163,21 +163,49 @@ void guide(const float* conditional, const float* unconditional, float guidance,
   }
 }
 
+// In vectors, since the output may be one of the terms.
+template <int kCount>
+void weighted_sum_of(const float* weights, const float* const* terms, float* output, int64_t n) {
+  const auto sum = [=](auto read) {
+    Vec total = weights[0] * read(terms[0]);
+    for (int term = 1; term < kCount; ++term) total = total + weights[term] * read(terms[term]);
+    return total;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(output + i, sum([i](const float* term) { return load(term + i); }));
+  }
+  store_first(output + i, sum([=](const float* term) { return load_first(term + i, n - i); }),
+              n - i);
+}
+
 void weighted_sum(const float* weights, const float* const* terms, int count, float* output,
                   int64_t n) {
-  const float a = weights[0], b = count > 1 ? weights[1] : 0.0f, c = count > 2 ? weights[2] : 0.0f;
-  const float* const x = terms[0];
-  if (count == 1) {
-    for (int64_t i = 0; i < n; ++i) output[i] = a * x[i];
-    return;
+  using Sum = void (*)(const float*, const float* const*, float*, int64_t);
+  constexpr Sum kSums[] = {weighted_sum_of<1>, weighted_sum_of<2>, weighted_sum_of<3>,
+                           weighted_sum_of<4>, weighted_sum_of<5>, weighted_sum_of<6>};
+  kSums[count - 1](weights, terms, output, n);
+}
+
+// One order after the other for a vector: a value is read before it is written over.
+void update_differences(const float* fresh, float* const* differences, int count, float scale,
+                        int64_t n) {
+  const auto update = [=](auto read, auto write) {
+    Vec value = read(fresh);
+    for (int order = 0; order + 1 < count; ++order) {
+      const Vec before = read(differences[order]);
+      write(differences[order], value);
+      value = (value - before) * scale;
+    }
+    write(differences[count - 1], value);
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    update([i](const float* from) { return load(from + i); },
+           [i](float* to, Vec value) { store(to + i, value); });
   }
-  const float* const y = terms[1];
-  if (count == 2) {
-    for (int64_t i = 0; i < n; ++i) output[i] = a * x[i] + b * y[i];
-    return;
-  }
-  const float* const z = terms[2];
-  for (int64_t i = 0; i < n; ++i) output[i] = a * x[i] + b * y[i] + c * z[i];
+  update([=](const float* from) { return load_first(from + i, n - i); },
+         [=](float* to, Vec value) { store_first(to + i, value, n - i); });
 }
 
 // exp(½ (f high + (1 - f) low)) = exp(¼ ((high + low) + v (high - low))).
@@ -239,6 +267,7 @@ const PointwiseKernels kPointwiseKernels{
     .weighted_sum = weighted_sum,
     .variance_noise = variance_noise,
     .renoise = renoise,
+    .update_differences = update_differences,
     .rgb8 = rgb8,
     .split_pairs = split_pairs,
 };

@@ -85,6 +85,18 @@ double dot(ConstRow a, ConstRow b, int64_t n) {
                 : dot_with(static_cast<const float*>(a.data), b, n);
 }
 
+TOCAFARM_INLINE WideVec absolute(WideVec value) {
+  return value < 0.0 ? -value : value;
+}
+
+void absolute_change(const float* a, const float* b, int64_t n, double* sums) {
+  sums[0] = sum_vectors<WideVec, kWideLanes>(n, [=](int64_t i, int64_t count) {
+    return absolute(widen(a + i, count) - widen(b + i, count));
+  });
+  sums[1] = sum_vectors<WideVec, kWideLanes>(
+      n, [=](int64_t i, int64_t count) { return absolute(widen(b + i, count)); });
+}
+
 // The moments of one block of pixels, walked once for each vector of channels.
 void block_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
                    double* squares) {
@@ -121,6 +133,7 @@ const ReductionKernels kReductionKernels{
     .sum = sum,
     .squares = squares,
     .dot = dot,
+    .absolute_change = absolute_change,
     .channel_moments = channel_moments,
 };
 

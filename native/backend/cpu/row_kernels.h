@@ -53,7 +53,7 @@ struct PointwiseKernels {
   // output = unconditional + guidance (conditional - unconditional).
   void (*guide)(const float* conditional, const float* unconditional, float guidance, float* output,
                 int64_t n);
-  // output = Σ weights · terms, in order; 1 to 3 of them.
+  // output = Σ weights · terms, in order; 1 to 6 of them.
   void (*weighted_sum)(const float* weights, const float* const* terms, int count, float* output,
                        int64_t n);
   // latent += exp(½ (f high + (1 - f) low)) · noise, f = (v + 1) / 2.
@@ -61,6 +61,9 @@ struct PointwiseKernels {
                          int64_t n);
   // latent = (1 - t) latent + t noise.
   void (*renoise)(float* latent, const float* noise, float t, int64_t n);
+  // differences[0]' = fresh, differences[i + 1]' = (differences[i]' - differences[i]) · scale.
+  void (*update_differences)(const float* fresh, float* const* differences, int count, float scale,
+                             int64_t n);
   void (*rgb8)(const float* input, uint8_t* output, int64_t n);
   // even[i] = input[2i], odd[i] = input[2i + 1].
   void (*split_pairs)(const float* input, float* even, float* odd, int64_t n);
@@ -73,6 +76,8 @@ struct ReductionKernels {
   double (*squares)(const float* x, float centre, int64_t n);
   // Products and sums in double.
   double (*dot)(ConstRow a, ConstRow b, int64_t n);
+  // sums = {Σ |a - b|, Σ |b|}, differences and sums in double.
+  void (*absolute_change)(const float* a, const float* b, int64_t n, double* sums);
   // Adds x and x² of `pixels` rows of `channels` to sums[channels] and squares[channels], in
   // double.
   void (*channel_moments)(const float* x, int64_t pixels, int64_t channels, double* sums,

@@ -52,5 +52,7 @@ void renoise_frames(const RenoiseFramesArgs& args);
 void guided_noise(const GuidedNoiseArgs& args);
 void weighted_sum(const WeightedSumArgs& args);
 void learned_variance_noise(const LearnedVarianceNoiseArgs& args);
+void relative_l1(const RelativeL1Args& args);
+void update_differences(const UpdateDifferencesArgs& args);
 
 }  // namespace engine::plain

@@ -71,6 +71,10 @@ class PlainBackend final : public Backend {
   void learned_variance_noise(const LearnedVarianceNoiseArgs& args) override {
     plain::learned_variance_noise(args);
   }
+  void relative_l1(const RelativeL1Args& args) override { plain::relative_l1(args); }
+  void update_differences(const UpdateDifferencesArgs& args) override {
+    plain::update_differences(args);
+  }
 
  private:
   static void copy(ConstTensorView source, TensorView destination) {

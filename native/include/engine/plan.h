@@ -14,11 +14,15 @@ namespace engine {
 // A block's kind and the module in it, as in every report and metric.
 enum class BlockKind : uint8_t { kSpatial, kTemporal, kJoint };
 enum class Module : uint8_t { kSelfAttention, kCrossAttention, kMlp };
-enum class Decision : uint8_t { kRefresh, kPartial, kReuse };
+enum class Decision : uint8_t { kRefresh, kPartial, kReuse, kForecast };
+// What a step does with the trunk as a whole, or with the layers of it that a policy skips: run
+// them, add or take what they gave last, or extrapolate it.
+enum class TrunkDecision : uint8_t { kRun, kReuse, kForecast };
 
 const char* block_kind_name(BlockKind block);  // "spatial", "temporal", "joint"
 const char* module_name(Module module);        // "self_attention", "cross_attention", "mlp"
-const char* decision_name(Decision decision);  // "refresh", "partial", "reuse"
+const char* decision_name(Decision decision);  // "refresh", "partial", "reuse", "forecast"
+const char* trunk_decision_name(TrunkDecision decision);  // "run", "reuse", "forecast"
 
 // One module of one block at one step.
 struct PlannedModule {
@@ -26,15 +30,20 @@ struct PlannedModule {
   BlockKind block = BlockKind::kSpatial;
   Module module = Module::kSelfAttention;
   Decision decision = Decision::kRefresh;
-  int64_t tokens = 0;  // computed per batch row: N, K or 0
+  int64_t tokens = 0;  // computed per batch row: N, K or 0; of a dynamic policy, if it runs
   double flops = 0;    // nominal, both guidance halves (caching-policies.md, counting)
 };
 
 struct PlannedStep {
-  int step = 0;                // index in sampling order, 0 = noisiest
-  double timestep = 0;         // 0 .. 1000
-  bool refresh_point = false;  // an attempt may be cut before this step and resumed from it
-  double flops = 0;
+  int step = 0;         // index in sampling order, 0 = noisiest
+  double timestep = 0;  // 0 .. 1000
+  // An attempt may be cut before this step and resumed from it; of a dynamic policy, if its trunk
+  // runs then.
+  bool refresh_point = false;
+  TrunkDecision trunk = TrunkDecision::kRun;
+  // Share of renders whose trunk runs at this step: 1 or 0 but for dynamic policies.
+  double run_share = 1;
+  double flops = 0;                    // of a dynamic policy the expected ones
   std::vector<PlannedModule> modules;  // in order of execution
 };
 
@@ -53,6 +62,8 @@ struct Plan {
   uint64_t peak_bytes = 0;   // weights, cache and workspace of the largest stage
   // The sampler needs more of the step before than the latent: checkpoints hold both.
   bool sampler_keeps_history = false;
+  // The policy decides from what it measures: FLOPs are expected, not certain.
+  bool dynamic = false;
   std::vector<PlannedStep> steps;
   std::vector<std::string> warnings;
   // SHA-256 of all that decides the bits (request without seed and prompt, config, decisions): a

@@ -33,6 +33,7 @@ struct StepReport {
   int step = 0;
   int steps = 0;
   double timestep = 0;
+  TrunkDecision trunk = TrunkDecision::kRun;
   double seconds = 0;
   double flops = 0;
   double flops_none = 0;  // what policy none would have computed in this step

@@ -111,7 +111,7 @@ Pixart::Pixart(Backend& backend, const PixartWeights& weights, const JointShape&
 JointMemory Pixart::memory(const PixartConfig& config, const JointShape& shape, DType compute,
                            const CachePolicy& policy) {
   return {.workspace_bytes = workspace_bytes(config, shape, compute, policy),
-          .cache_bytes = FeatureStore::bytes_of(joint_store_shape(config.joint, shape, policy))};
+          .cache_bytes = Trunk::cache_bytes(joint_store_shape(config.joint, shape, policy))};
 }
 
 // Every row of the batch adds the same tables to its own time vector.
@@ -132,6 +132,7 @@ void Pixart::upload_tables() {
 void Pixart::condition(const EncodedText& text, double pixel_height, double pixel_width) {
   check(text.rows() == shape_.rows(), "the text does not have the batch's rows");
   text_ = &text;
+  trunk_.begin_clip();
   if (weights_.config.micro_conditions) embed_size(pixel_height, pixel_width);
 }
 

@@ -19,7 +19,7 @@ WorkspaceShape workspace_shape(const STDiT3Shape& shape, DType compute, const Ca
           .latent_height = shape.latent_height,
           .latent_width = shape.latent_width,
           .compute = compute,
-          .keeps_features = policy.needs().features,
+          .own_feature = !policy.needs().features || policy.needs().refreshes_apart(),
           .needs_modulated = scores_input || policy.upstream_fidelity()};
 }
 
@@ -78,13 +78,13 @@ STDiT3::STDiT3(Backend& backend, const STDiT3Weights& weights, const STDiT3Shape
       }()),
       space_(lay_out_workspace(weights.config, workspace_shape(shape, weights.compute, policy),
                                arena_)),
-      store_(backend, store_shape(weights.config, shape, policy)),
-      blocks_(backend,
-              {.sizes = weights.config.block_sizes(),
-               .grid = grid_,
-               .rows = shape.rows(),
-               .text_tokens_nominal = shape.text_tokens_nominal},
-              block_buffers(space_), policy, store_),
+      trunk_(backend,
+             {.sizes = weights.config.block_sizes(),
+              .grid = grid_,
+              .rows = shape.rows(),
+              .clips = shape.clips,
+              .text_tokens_nominal = shape.text_tokens_nominal},
+             block_buffers(space_), policy, store_shape(weights.config, shape, policy)),
       frame_mask_host_({shape.rows(), grid_.frames}, DType::kU8),
       clean_indices_host_({shape.rows(), grid_.tokens()}, DType::kI32),
       clean_counts_(static_cast<size_t>(shape.rows()), 0),
@@ -95,7 +95,7 @@ STDiT3::STDiT3(Backend& backend, const STDiT3Weights& weights, const STDiT3Shape
 STDiT3::Memory STDiT3::memory(const STDiT3Config& config, const STDiT3Shape& shape, DType compute,
                               const CachePolicy& policy) {
   return {.workspace_bytes = workspace_bytes(config, workspace_shape(shape, compute, policy)),
-          .cache_bytes = FeatureStore::bytes_of(store_shape(config, shape, policy))};
+          .cache_bytes = Trunk::cache_bytes(store_shape(config, shape, policy))};
 }
 
 void STDiT3::upload_constants() {
@@ -123,6 +123,7 @@ void STDiT3::condition(const STDiT3Text& text, std::span<const float> fps, const
   check(static_cast<int64_t>(fps.size()) == shape_.clips, "fps needs one value for each clip");
   text_ = &text;
   clean_vectors_ready_ = false;
+  trunk_.begin_clip();
   for (size_t row = 0; row < row_values_.size(); ++row) row_values_[row] = fps[row % fps.size()];
   embed_value(backend_, weights_.fps_embedder, row_values_, space_.noisy, space_.fps);
   if (tap) tap("fps_emb", space_.fps);
@@ -203,27 +204,22 @@ void STDiT3::embed_latent(ConstTensorView latent, const TensorTap& tap) {
 
 void STDiT3::run_blocks(const STDiT3Step& step, const FrameMask& frames, const StepHooks& hooks) {
   const STDiT3Config& config = weights_.config;
-  blocks_.begin_step(step.step, frames, text_->offsets, hooks);
   const int64_t text_tokens = text_->key_value.dim(1);
   const Shape key_value{text_tokens, 2, config.heads, config.head_dim()};
   const Shape vectors{shape_.rows(), 6 * config.hidden};
-  for (int i = 0; i < config.blocks(); ++i) {
-    if (hooks.cancelled && hooks.cancelled()) {
-      throw Error(ErrorCode::kCancelled,
-                  "the render was cancelled in step " + std::to_string(step.step));
-    }
-    const BlockKind kind = i % 2 == 0 ? BlockKind::kSpatial : BlockKind::kTemporal;
-    blocks_.run(
-        {.layer = i / 2,
-         .kind = kind,
-         .weights = &weights_.blocks[static_cast<size_t>(i)],
-         .noisy = block_vectors(space_.noisy.blocks.rows(i, 1).reshaped(vectors), config.hidden),
-         .clean = block_vectors(space_.clean.blocks.rows(i, 1).reshaped(vectors), config.hidden),
-         .key_value = text_->key_value.view().rows(i, 1).reshaped(key_value)});
-    if (hooks.tap) {
-      hooks.tap("block." + std::to_string(i / 2) + "." + block_kind_name(kind), space_.x);
-    }
-  }
+  const auto vectors_of = [&](const TimeBuffers& time, int index) {
+    return block_vectors(time.blocks.rows(index, 1).reshaped(vectors), config.hidden);
+  };
+  const BlockAt block_at = [&](int index) {
+    return BlockInput{.layer = index / 2,
+                      .kind = index % 2 == 0 ? BlockKind::kSpatial : BlockKind::kTemporal,
+                      .weights = &weights_.blocks[static_cast<size_t>(index)],
+                      .noisy = vectors_of(space_.noisy, index),
+                      .clean = vectors_of(space_.clean, index),
+                      .key_value = text_->key_value.view().rows(index, 1).reshaped(key_value)};
+  };
+  trunk_.run({.step = step.step, .frames = frames, .text_offsets = text_->offsets}, block_at,
+             hooks);
 }
 
 void STDiT3::final_layer(const FrameMask& frames, const TensorTap& tap) {

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "models/stdit3/conditioning.h"
-#include "models/transformer/block.h"
+#include "models/transformer/trunk.h"
 
 namespace engine {
 
@@ -55,7 +55,7 @@ class STDiT3 {
 
   // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
   // them.
-  void seed(std::span<const uint64_t> clips) { blocks_.seed(clips); }
+  void seed(std::span<const uint64_t> clips) { trunk_.seed(clips); }
 
   // Steps of a clip come in order, from 0 or from a refresh point of the policy. Returns
   // [rows, Cout, T, H, W], fp32, device; valid until the next call. Throws Error(kCancelled).
@@ -78,8 +78,7 @@ class STDiT3 {
   TokenGrid grid_;
   Arena arena_;
   Workspace space_;
-  FeatureStore store_;
-  BlockRunner blocks_;
+  Trunk trunk_;
 
   const STDiT3Text* text_ = nullptr;
   Tensor frame_mask_host_;             // [rows, T], u8

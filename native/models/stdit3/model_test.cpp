@@ -43,6 +43,14 @@ class STDiT3Test : public testing::Test {
   Tensor run(const std::vector<Clip>& clips, const PolicySpec& spec, int first = 0,
              int last = kSteps, const Tensor* start = nullptr, const StepHooks& hooks = {},
              ConstTensorView frame_mask = {}) {
+    const auto policy =
+        make_policy(spec, {.steps = kSteps, .depth = weights_.config.depth, .tokens = 12});
+    return run_policy(clips, *policy, first, last, start, hooks, frame_mask);
+  }
+
+  Tensor run_policy(const std::vector<Clip>& clips, const CachePolicy& policy, int first = 0,
+                    int last = kSteps, const Tensor* start = nullptr, const StepHooks& hooks = {},
+                    ConstTensorView frame_mask = {}) {
     const auto n = static_cast<int64_t>(clips.size());
     const STDiT3Shape shape{.clips = n,
                             .latent_frames = 2,
@@ -50,9 +58,7 @@ class STDiT3Test : public testing::Test {
                             .latent_width = 5,
                             .pixel_height = 32,
                             .pixel_width = 40};
-    const auto policy =
-        make_policy(spec, {.steps = kSteps, .depth = weights_.config.depth, .tokens = 12});
-    STDiT3 model(*backend_, weights_, shape, *policy);
+    STDiT3 model(*backend_, weights_, shape, policy);
     const STDiT3Text text = encode(clips);
     const std::vector<float> fps(clips.size(), 24.0f);
     model.condition(text, fps);
@@ -181,6 +187,149 @@ TEST_F(STDiT3Test, PabReusesWholeModules) {
   // Nothing lies between 500 and 500.
   const PolicySpec never{"pab", {{"window_low", "500"}, {"window_high", "500"}}};
   EXPECT_TRUE(same_bits(none, run({{1, 3}}, never)));
+}
+
+TEST_F(STDiT3Test, APolicyThatNeverSkipsGivesTheBitsOfNone) {
+  const Tensor none = run({{1, 3}}, {});
+  const std::map<std::string, std::string> every{{"interval", "1"}};
+  const std::map<std::string, std::string> strict{{"delta", "0"}, {"polynomial", "1,0"}};
+  for (const PolicySpec& spec :
+       {PolicySpec{"taylorseer", every}, PolicySpec{"taylorseer_lite", every},
+        PolicySpec{"magcache", {{"max_skips", "0"}}}, PolicySpec{"teacache", strict},
+        PolicySpec{"taylorseer_lite+fora",
+                   {{"taylorseer_lite.interval", "1"}, {"fora.interval", "1"}}}}) {
+    EXPECT_TRUE(same_bits(none, run({{1, 3}}, spec))) << spec.name;
+  }
+}
+
+const std::vector<PolicySpec>& skipping_policies() {
+  static const std::vector<PolicySpec> specs{{"taylorseer", {{"order", "2"}}},
+                                             {"taylorseer_lite", {}},
+                                             {"taylorseer_lite", {{"order", "0"}}},
+                                             {"magcache", {}},
+                                             {"magcache+toca", {}}};
+  return specs;
+}
+
+TEST_F(STDiT3Test, WhatStandsInForTheTrunkDoesNotDependOnNeighboursOrThreads) {
+  std::vector<Tensor> results;
+  for (const PolicySpec& spec : skipping_policies()) {
+    const Tensor batch = run({{1, 3}, {2, 6}}, spec);
+    EXPECT_TRUE(same_bits(batch.view().rows(1, 1), run({{2, 6}}, spec))) << spec.name;
+    EXPECT_FALSE(same_bits(batch.view().rows(1, 1), run({{2, 6}}, {}))) << spec.name;
+    results.push_back(run({{1, 3}, {2, 6}}, spec));
+  }
+  backend_ = make_backend(3);
+  weights_ = load_tiny();
+  for (size_t i = 0; i < results.size(); ++i) {
+    EXPECT_TRUE(same_bits(results[i], run({{1, 3}, {2, 6}}, skipping_policies()[i]))) << i;
+  }
+}
+
+TEST_F(STDiT3Test, ADynamicPolicyRendersOneClipAtATime) {
+  const PolicySpec teacache{"teacache", {{"delta", "0.5"}, {"polynomial", "1,0"}}};
+  EXPECT_FALSE(same_bits(run({{1, 3}}, {}), run({{1, 3}}, teacache)));
+  EXPECT_THROW(run({{1, 3}, {2, 6}}, teacache), Error);
+}
+
+// Asks for all that can be measured, runs the second layer at even steps, and writes down what it
+// is told.
+class ProbePolicy : public CachePolicy {
+ public:
+  explicit ProbePolicy(std::vector<StepChanges>& told) : told_(told) {}
+
+  ModuleDecision decide(const ModuleSite&) const override { return {Decision::kRefresh, 12}; }
+  bool is_refresh_point(int) const override { return true; }
+  CacheNeeds needs() const override {
+    return {.features = true,
+            .trunk = TrunkKept::kResidual,
+            .changes = {.modulated_input = true,
+                        .input = true,
+                        .front = true,
+                        .residual = true,
+                        .output = true,
+                        .module = ModulePlace{0, BlockKind::kTemporal, Module::kSelfAttention}}};
+  }
+  LayerSpan span(int) const override { return {1, 2}; }
+  bool is_dynamic() const override { return true; }
+  std::unique_ptr<PolicyRun> begin() const override { return std::make_unique<Run>(*this, told_); }
+
+ private:
+  class Run : public PolicyRun {
+   public:
+    Run(const CachePolicy& policy, std::vector<StepChanges>& told) : policy_(policy), told_(told) {}
+    TrunkDecision decide_trunk(int step, const StepChanges& changes) override {
+      EXPECT_FALSE(changes.output || changes.residual || changes.module);  // not known yet
+      return step % 2 == 0 ? TrunkDecision::kRun : TrunkDecision::kReuse;
+    }
+    ModuleDecision decide(const ModuleSite& site) const override { return policy_.decide(site); }
+    bool is_refresh_point(int step) const override { return step % 2 == 0; }
+    void end_step(int, const StepChanges& changes) override { told_.push_back(changes); }
+
+   private:
+    const CachePolicy& policy_;
+    std::vector<StepChanges>& told_;
+  };
+
+  std::vector<StepChanges>& told_;
+};
+
+TEST_F(STDiT3Test, ADynamicRunIsToldWhatItAskedFor) {
+  std::vector<StepChanges> told;
+  const ProbePolicy policy(told);
+  int spatial_of_layer_1 = 0;
+  StepHooks hooks;
+  hooks.on_module = [&](const ModuleReport& report) {
+    spatial_of_layer_1 += report.layer == 1 && report.tokens_computed > 0;
+    EXPECT_TRUE(report.layer == 1 || report.decision == Decision::kRefresh);
+  };
+  run_policy({{1, 3}}, policy, 0, 4, nullptr, hooks);
+  ASSERT_EQ(told.size(), 4u);
+  EXPECT_EQ(spatial_of_layer_1, 2 * 6);  // steps 0 and 2
+  EXPECT_FALSE(told[0].modulated_input || told[0].input || told[0].front || told[0].residual ||
+               told[0].output || told[0].module);
+  for (const size_t step : {size_t{1}, size_t{2}, size_t{3}}) {
+    const StepChanges& changes = told[step];
+    for (const auto& change :
+         {changes.modulated_input, changes.input, changes.front, changes.output, changes.module}) {
+      ASSERT_TRUE(change) << step;
+      EXPECT_GT(change->relative(), 0);
+    }
+    EXPECT_EQ(changes.residual.has_value(), step == 2);  // only where the span runs
+  }
+  // On other threads the same, to the bit.
+  const std::vector<StepChanges> first = std::move(told);
+  told.clear();
+  backend_ = make_backend(3);
+  weights_ = load_tiny();
+  run_policy({{1, 3}}, policy, 0, 4);
+  for (size_t step = 1; step < 4; ++step) {
+    EXPECT_EQ(told[step].modulated_input->difference, first[step].modulated_input->difference);
+    EXPECT_EQ(told[step].front->difference, first[step].front->difference);
+    EXPECT_EQ(told[step].output->difference, first[step].output->difference);
+    EXPECT_EQ(told[step].module->reference, first[step].module->reference);
+  }
+}
+
+TEST_F(STDiT3Test, ASkippedTrunkReusesEveryTokenOfEveryModule) {
+  int runs = 0, calls = 0;
+  StepHooks hooks;
+  bool skipped = false;
+  hooks.on_trunk = [&](int, TrunkDecision decision, bool refresh_point) {
+    skipped = decision != TrunkDecision::kRun;
+    EXPECT_EQ(refresh_point, !skipped);
+    runs += skipped ? 0 : 1;
+  };
+  hooks.on_module = [&](const ModuleReport& report) {
+    ++calls;
+    EXPECT_EQ(report.decision, skipped ? Decision::kReuse : Decision::kRefresh);
+    EXPECT_EQ(report.tokens_computed, skipped ? 0 : 2 * 12);
+    EXPECT_EQ(report.tokens_reused, skipped ? 2 * 12 : 0);
+    EXPECT_EQ(report.flops == 0, skipped);
+  };
+  run({{1, 3}}, {"magcache", {}}, 0, kSteps, nullptr, hooks);
+  EXPECT_EQ(calls, kSteps * 4 * 3);
+  EXPECT_EQ(runs, 3);  // 0, 2 and 5
 }
 
 TEST_F(STDiT3Test, ARenderTakenUpAtARefreshPointHasTheSameBits) {

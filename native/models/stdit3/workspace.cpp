@@ -41,7 +41,7 @@ Workspace lay_out(const STDiT3Config& config, const WorkspaceShape& shape, Take 
   shared(hidden, space.scratch, patch_width, space.patches);
   space.h = take({rows, tokens, hidden}, shape.compute);
   space.wide = take({rows, tokens, wide}, shape.compute);
-  if (!shape.keeps_features) space.feature = take({rows, tokens, hidden}, DType::kF32);
+  if (shape.own_feature) space.feature = take({rows, tokens, hidden}, DType::kF32);
   if (shape.needs_modulated) space.modulated = take({rows, tokens, hidden}, DType::kF32);
   space.scores = take({rows, tokens}, DType::kF32);
   space.indices = take({rows, tokens}, DType::kI32);

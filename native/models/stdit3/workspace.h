@@ -11,7 +11,7 @@ struct WorkspaceShape {
   int64_t rows = 0;  // batch rows
   int64_t latent_frames = 0, latent_height = 0, latent_width = 0;
   DType compute = DType::kF32;
-  bool keeps_features = false;   // a caching policy: module outputs go to its store
+  bool own_feature = true;       // module outputs are made here, not in a caching policy's store
   bool needs_modulated = false;  // the MLP's input of every token is wanted on partial steps
 };
 
@@ -35,7 +35,7 @@ struct Workspace {
   TensorView patches;       // [rows, N, Cin · patch volume], fp32: in the place of scratch
   TensorView h;             // [rows, N, C], compute
   TensorView wide;          // [rows, N, max(3 C, mlp)], compute
-  TensorView feature;       // [rows, N, C], fp32; empty with a caching policy
+  TensorView feature;       // [rows, N, C], fp32; empty unless needed
   TensorView modulated;     // [rows, N, C], fp32; empty unless needed
   TensorView scores;        // [rows, N], fp32
   TensorView indices;       // [rows, N], i32

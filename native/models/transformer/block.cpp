@@ -39,14 +39,19 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                  .frames = settings.grid.frames,
                  .height = settings.grid.height,
                  .width = settings.grid.width},
-                buffers.scores, buffers.indices) {}
+                buffers.scores, buffers.indices),
+      needs_(policy.needs()) {
+  if (needs_.changes.module) meter_.emplace(backend, settings.rows);
+}
 
-void BlockRunner::begin_step(int step, const FrameMask& frames,
-                             std::span<const int32_t> text_offsets, const StepHooks& hooks) {
+uint64_t BlockRunner::bytes_of(const CacheNeeds& needs, int64_t rows) {
+  return needs.changes.module ? ChangeMeter::bytes_of(rows) : 0;
+}
+
+void BlockRunner::begin_step(const BlockStep& step, const StepHooks& hooks) {
   step_ = step;
-  frames_ = frames;
-  text_offsets_ = text_offsets;
   hooks_ = &hooks;
+  module_change_.reset();
   selector_.observe(hooks.selection);
 }
 
@@ -58,30 +63,45 @@ void BlockRunner::run(const BlockInput& block) {
 }
 
 void BlockRunner::run_module(const BlockInput& block, Module module) {
-  const ModuleDecision decision = policy_.decide(site(block, module));
+  const ModuleDecision decision = step_.decisions->decide(site(block, module));
   store_.begin_module(site(block, module), decision.decision);
   const auto start = std::chrono::steady_clock::now();
   chosen_ = {};
-  switch (module) {
-    case Module::kSelfAttention:
-      self_attention(block, decision);
-      break;
-    case Module::kCrossAttention:
-      cross_attention(block, decision);
-      break;
-    case Module::kMlp:
-      mlp(block, decision);
-      break;
+  if (decision.decision == Decision::kForecast) {
+    forecast(block, module);
+  } else if (module == Module::kSelfAttention) {
+    self_attention(block, decision);
+  } else if (module == Module::kCrossAttention) {
+    cross_attention(block, decision);
+  } else {
+    mlp(block, decision);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (hooks_->tap) tap_module(block, module);
   report(block, module, decision, elapsed.count());
 }
 
+void BlockRunner::forecast(const BlockInput& block, Module module) {
+  store_.forecast(site(block, module), space_.scratch);
+  Modulation none;
+  const bool attention = module == Module::kSelfAttention;
+  const bool gated = attention || module == Module::kMlp;
+  const Modulation& noisy = attention ? block.noisy.attn : block.noisy.mlp;
+  const Modulation& clean = attention ? block.clean.attn : block.clean.mlp;
+  push({.feature = space_.scratch,
+        .gate = gated ? noisy.gate : none.gate,
+        .gate_clean = gated ? clean.gate : none.gate,
+        .clean_feature = {}});
+  flush();  // scratch is used again
+}
+
 void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& decision) {
   check(decision.decision != Decision::kPartial, "self-attention is never partial");
   const TensorView feature = feature_of(block, Module::kSelfAttention);
-  if (decision.decision == Decision::kRefresh) refresh_self_attention(block, feature);
+  if (decision.decision == Decision::kRefresh) {
+    refresh_self_attention(block, fresh_of(block, Module::kSelfAttention));
+    keep(block, Module::kSelfAttention);
+  }
   push({.feature = feature,
         .gate = block.noisy.attn.gate,
         .gate_clean = block.clean.attn.gate,
@@ -126,7 +146,8 @@ void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView fea
 void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision& decision) {
   const TensorView feature = feature_of(block, Module::kCrossAttention);
   if (decision.decision == Decision::kRefresh) {
-    refresh_cross_attention(block, feature);
+    refresh_cross_attention(block, fresh_of(block, Module::kCrossAttention));
+    keep(block, Module::kCrossAttention);
     store_.reset_counters(block.layer, block.kind, Module::kCrossAttention);
   } else if (decision.decision == Decision::kPartial) {
     partial_cross_attention(block, decision.tokens, feature);
@@ -173,7 +194,7 @@ void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTens
   backend_.cross_attention(
       {.query = front(space_.wide, {rows, tokens, sizes.heads, sizes.head_dim()}),
        .key_value = block.key_value,
-       .text_offsets = text_offsets_,
+       .text_offsets = step_.text_offsets,
        .scale = attention_scale(sizes),
        .output = attended,
        .half_entropy = half_entropy,
@@ -186,11 +207,13 @@ void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTens
 bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
   for (const Module later : {Module::kCrossAttention, Module::kMlp}) {
     const bool runs = later != source && (later == Module::kMlp || !block.key_value.empty());
-    if (runs && policy_.decide(site(block, later)).decision == Decision::kPartial) return true;
+    if (runs && step_.decisions->decide(site(block, later)).decision == Decision::kPartial) {
+      return true;
+    }
   }
   ModuleSite next = site(block, source);
   ++next.step;
-  return policy_.decide(next).decision != Decision::kRefresh;
+  return step_.decisions->decide(next).decision != Decision::kRefresh;
 }
 
 void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
@@ -201,12 +224,13 @@ void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
                     .clean_feature = {}};
   if (decision.decision == Decision::kRefresh) {
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.h);
-    mlp_products(block, settings_.grid.tokens(), feature);
+    mlp_products(block, settings_.grid.tokens(), fresh_of(block, Module::kMlp));
+    keep(block, Module::kMlp);
     store_.reset_counters(block.layer, block.kind, Module::kMlp);
   } else if (decision.decision == Decision::kPartial) {
     partial_mlp(block, decision.tokens, feature);
     // The published code adds the MLP's input, not its output, to clean frames.
-    const bool published_defect = policy_.upstream_fidelity() && !frames_.noisy.empty();
+    const bool published_defect = policy_.upstream_fidelity() && !step_.frames.noisy.empty();
     if (published_defect) term.clean_feature = space_.modulated;
   }
   push(term);
@@ -215,7 +239,7 @@ void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
 
 void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView feature) {
   const bool scores_input = selector_.needs_scores(k) && selector_.reads_input();
-  const bool published_defect = policy_.upstream_fidelity() && !frames_.noisy.empty();
+  const bool published_defect = policy_.upstream_fidelity() && !step_.frames.noisy.empty();
   ConstTensorView ranked = space_.modulated;
   if (scores_input && settings_.ranks_residual) {
     flush();
@@ -256,7 +280,7 @@ void BlockRunner::normalise(const Modulation& noisy, const Modulation& clean,
   args.scale = noisy.scale;
   args.shift_clean = clean.shift;
   args.scale_clean = clean.scale;
-  args.frames = frames_;
+  args.frames = step_.frames;
   args.output = output;
   backend_.layer_norm_modulate(args);
 }
@@ -269,12 +293,12 @@ void BlockRunner::push(const ResidualTerm& term) {
 void BlockRunner::flush() {
   if (pending_count_ == 0) return;
   backend_.residual_add(
-      {.residual = space_.x, .terms = pending_, .count = pending_count_, .frames = frames_});
+      {.residual = space_.x, .terms = pending_, .count = pending_count_, .frames = step_.frames});
   pending_count_ = 0;
 }
 
 ModuleSite BlockRunner::site(const BlockInput& block, Module module) const {
-  return {.step = step_, .layer = block.layer, .block = block.kind, .module = module};
+  return {.step = step_.step, .layer = block.layer, .block = block.kind, .module = module};
 }
 
 TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const {
@@ -282,6 +306,35 @@ TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const
   if (!kept.empty()) return kept;
   // The MLP's output is made while cross-attention's is still pending.
   return module == Module::kMlp ? space_.scratch : space_.feature;
+}
+
+TensorView BlockRunner::fresh_of(const BlockInput& block, Module module) const {
+  return needs_.refreshes_apart() ? space_.feature : feature_of(block, module);
+}
+
+void BlockRunner::keep(const BlockInput& block, Module module) {
+  if (!needs_.refreshes_apart()) return;
+  const ModuleSite here = site(block, module);
+  const std::optional<ModulePlace>& place = needs_.changes.module;
+  const bool measured = place && place->layer == here.layer && place->block == here.block &&
+                        place->module == here.module;
+  if (measured && store_.is_refreshed(here)) {
+    module_change_ = meter_->measure(space_.feature, feature_of(block, module));
+  }
+  store_.refresh(here, space_.feature);
+}
+
+void BlockRunner::modulate_input(const BlockInput& block, TensorView output) {
+  pending_count_ = 0;
+  normalise(block.noisy.attn, block.clean.attn, {}, output);
+}
+
+void BlockRunner::report_skipped(const BlockInput& block, Decision decision) {
+  chosen_ = {};
+  for (const Module module : {Module::kSelfAttention, Module::kCrossAttention, Module::kMlp}) {
+    if (module == Module::kCrossAttention && block.key_value.empty()) continue;
+    report(block, module, {decision, 0}, 0);
+  }
 }
 
 void BlockRunner::tap_module(const BlockInput& block, Module module) {
@@ -296,7 +349,7 @@ void BlockRunner::report(const BlockInput& block, Module module, const ModuleDec
   if (!hooks_->on_module) return;
   const int64_t rows = settings_.rows, tokens = settings_.grid.tokens();
   ModuleReport report;
-  report.step = step_;
+  report.step = step_.step;
   report.layer = block.layer;
   report.block = block.kind;
   report.module = module;

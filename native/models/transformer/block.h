@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "cache/change_meter.h"
 #include "cache/token_selector.h"
 #include "models/transformer/step_hooks.h"
 #include "models/transformer/weights.h"
@@ -38,6 +39,7 @@ struct BlockSettings {
   BlockSizes sizes;
   TokenGrid grid;
   int64_t rows = 0;
+  int64_t clips = 1;
   int64_t text_tokens_nominal = 0;  // L of the nominal FLOPs
   // Whether tokens are ranked by the residual stream before every module, as the published PixArt
   // and DiT do, and not by what the MLP gets of it.
@@ -47,15 +49,24 @@ struct BlockSettings {
 // What the blocks of a step work on. N tokens a row, C channels; "compute" is the dtype of the
 // products.
 struct BlockBuffers {
-  TensorView x;                        // [rows, N, C], fp32: the residual stream
-  TensorView scratch;                  // [rows, N, C], fp32
-  TensorView h;                        // [rows, N, C], compute
-  TensorView wide;                     // [rows, N, max(3 C, mlp)], compute
-  TensorView feature;                  // [rows, N, C], fp32; empty with a caching policy
+  TensorView x;        // [rows, N, C], fp32: the residual stream
+  TensorView scratch;  // [rows, N, C], fp32
+  TensorView h;        // [rows, N, C], compute
+  TensorView wide;     // [rows, N, max(3 C, mlp)], compute
+  // [rows, N, C], fp32: a module's output; empty where a caching policy's store takes it directly
+  TensorView feature;
   TensorView modulated;                // [rows, N, C], fp32: the MLP's input; empty unless wanted
   TensorView scores;                   // [rows, N], fp32
   TensorView indices;                  // [rows, N], i32
   ConstTensorView rope_cos, rope_sin;  // [T, head_dim / 2], of temporal blocks
+};
+
+// What holds for all blocks of a step.
+struct BlockStep {
+  int step = 0;  // what the policy is asked about
+  FrameMask frames = {};
+  std::span<const int32_t> text_offsets = {};  // empty without text
+  const PolicyRun* decisions = nullptr;
 };
 
 class BlockRunner {
@@ -64,17 +75,26 @@ class BlockRunner {
   BlockRunner(Backend& backend, const BlockSettings& settings, const BlockBuffers& buffers,
               const CachePolicy& policy, FeatureStore& store);
 
-  // What holds for all blocks of a step. `text_offsets` (empty without text) and `hooks` must
-  // outlive it.
-  void begin_step(int step, const FrameMask& frames, std::span<const int32_t> text_offsets,
-                  const StepHooks& hooks);
+  // What the runner allocates beside its buffers.
+  static uint64_t bytes_of(const CacheNeeds& needs, int64_t rows);
+
+  // What holds for all blocks of a step; all of it must outlive the step.
+  void begin_step(const BlockStep& step, const StepHooks& hooks);
   // Seeds of the clips; a policy that ranks at random draws from them.
   void seed(std::span<const uint64_t> clips) { selector_.seed(clips); }
   // Runs the block on buffers.x.
   void run(const BlockInput& block);
+  // Tells of a block whose place something kept of the trunk takes: Decision kReuse or kForecast.
+  void report_skipped(const BlockInput& block, Decision decision);
+  // What the block's self-attention is given, [rows, N, C], fp32.
+  void modulate_input(const BlockInput& block, TensorView output);
+  // Of the module that the policy has measured, in this step; empty where it was not refreshed.
+  const std::optional<Change>& module_change() const { return module_change_; }
 
  private:
   void run_module(const BlockInput& block, Module module);
+  // Adds what the module's differences say its output is.
+  void forecast(const BlockInput& block, Module module);
   void self_attention(const BlockInput& block, const ModuleDecision& decision);
   void refresh_self_attention(const BlockInput& block, TensorView feature);
   void cross_attention(const BlockInput& block, const ModuleDecision& decision);
@@ -99,6 +119,9 @@ class BlockRunner {
 
   ModuleSite site(const BlockInput& block, Module module) const;
   TensorView feature_of(const BlockInput& block, Module module) const;
+  // Where a refresh leaves the module's output, before keep() has it in feature_of().
+  TensorView fresh_of(const BlockInput& block, Module module) const;
+  void keep(const BlockInput& block, Module module);
   void report(const BlockInput& block, Module module, const ModuleDecision& decision,
               double seconds);
   void tap_module(const BlockInput& block, Module module);
@@ -109,10 +132,11 @@ class BlockRunner {
   const CachePolicy& policy_;
   FeatureStore& store_;
   TokenSelector selector_;
+  CacheNeeds needs_;
+  std::optional<ChangeMeter> meter_;
 
-  int step_ = 0;
-  FrameMask frames_;
-  std::span<const int32_t> text_offsets_;
+  BlockStep step_;
+  std::optional<Change> module_change_;
   const StepHooks* hooks_ = nullptr;
   ConstTensorView chosen_;  // the last selection, [rows, k]
   std::array<ResidualTerm, kMaxResidualTerms> pending_;

@@ -27,7 +27,10 @@ JointBuffers lay_out_joint(const JointConfig& config, const JointShape& shape, D
   shared(blocks.scratch, config.in_channels * config.patch_volume(), buffers.patches);
   blocks.h = take({rows, tokens, hidden}, compute);
   blocks.wide = take({rows, tokens, std::max(3 * hidden, config.sizes.mlp_hidden)}, compute);
-  if (!policy.needs().features) blocks.feature = take({rows, tokens, hidden}, DType::kF32);
+  const CacheNeeds needs = policy.needs();
+  if (!needs.features || needs.refreshes_apart()) {
+    blocks.feature = take({rows, tokens, hidden}, DType::kF32);
+  }
   blocks.scores = take({rows, tokens}, DType::kF32);
   blocks.indices = take({rows, tokens}, DType::kI32);
   buffers.output =

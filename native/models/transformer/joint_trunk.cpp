@@ -13,14 +13,14 @@ JointTrunk::JointTrunk(Backend& backend, const JointWeights& weights, const Join
       shape_(shape),
       grid_(token_grid(weights.config, shape)),
       space_(buffers),
-      store_(backend, joint_store_shape(weights.config, shape, policy)),
-      blocks_(backend,
-              {.sizes = weights.config.sizes,
-               .grid = grid_,
-               .rows = shape.rows(),
-               .text_tokens_nominal = shape.text_tokens_nominal,
-               .ranks_residual = true},
-              buffers.blocks, policy, store_) {
+      trunk_(backend,
+             {.sizes = weights.config.sizes,
+              .grid = grid_,
+              .rows = shape.rows(),
+              .clips = shape.clips,
+              .text_tokens_nominal = shape.text_tokens_nominal,
+              .ranks_residual = true},
+             buffers.blocks, policy, joint_store_shape(weights.config, shape, policy)) {
   check(shape.clips > 0 && shape.latent_height > 0 && shape.latent_width > 0,
         "every size of a shape must be positive");
   const bool pairs = policy.needs().scores && policy.score_settings().score == TokenScore::kEntropy;
@@ -60,27 +60,23 @@ void JointTrunk::embed_latent(ConstTensorView latent, const TensorTap& tap) {
 void JointTrunk::run_blocks(const JointStep& step, const StepHooks& hooks) {
   const BlockSizes& sizes = weights_.config.sizes;
   const Shape vectors{shape_.rows(), 6 * sizes.hidden};
-  blocks_.begin_step(step.step, {},
-                     step.text == nullptr ? std::span<const int32_t>() : step.text->offsets, hooks);
-  for (int i = 0; i < weights_.config.depth; ++i) {
-    if (hooks.cancelled && hooks.cancelled()) {
-      throw Error(ErrorCode::kCancelled,
-                  "the render was cancelled in step " + std::to_string(step.step));
-    }
+  const BlockAt block_at = [&](int index) {
     BlockInput block{
-        .layer = i,
+        .layer = index,
         .kind = BlockKind::kJoint,
-        .weights = &weights_.blocks[static_cast<size_t>(i)],
-        .noisy = block_vectors(space_.vectors.rows(i, 1).reshaped(vectors), sizes.hidden),
+        .weights = &weights_.blocks[static_cast<size_t>(index)],
+        .noisy = block_vectors(space_.vectors.rows(index, 1).reshaped(vectors), sizes.hidden),
         .clean = {},
         .key_value = {}};
     if (step.text != nullptr) {
       const ConstTensorView all = step.text->key_value;
-      block.key_value = all.rows(i, 1).reshaped({all.dim(1), 2, sizes.heads, sizes.head_dim()});
+      block.key_value = all.rows(index, 1).reshaped({all.dim(1), 2, sizes.heads, sizes.head_dim()});
     }
-    blocks_.run(block);
-    if (hooks.tap) hooks.tap("block." + std::to_string(i) + ".joint", space_.blocks.x);
-  }
+    return block;
+  };
+  BlockStep blocks{.step = step.step};
+  if (step.text != nullptr) blocks.text_offsets = step.text->offsets;
+  trunk_.run(blocks, block_at, hooks);
 }
 
 void JointTrunk::final_layer(const JointStep& step, const TensorTap& tap) {

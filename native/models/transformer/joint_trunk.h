@@ -8,6 +8,7 @@
 #include "models/transformer/joint_buffers.h"
 #include "models/transformer/joint_weights.h"
 #include "models/transformer/text.h"
+#include "models/transformer/trunk.h"
 
 namespace engine {
 
@@ -30,8 +31,9 @@ class JointTrunk {
 
   // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
   // them.
-  void seed(std::span<const uint64_t> clips) { blocks_.seed(clips); }
-
+  void seed(std::span<const uint64_t> clips) { trunk_.seed(clips); }
+  // Before the first step of every clip.
+  void begin_clip() { trunk_.begin_clip(); }
   // With buffers.vectors filled. Returns [rows, Cout, 1, H, W], fp32, device; valid until the next
   // call. Throws Error(kCancelled).
   ConstTensorView step(const JointStep& step, const StepHooks& hooks);
@@ -46,8 +48,7 @@ class JointTrunk {
   JointShape shape_;
   TokenGrid grid_;
   JointBuffers space_;
-  FeatureStore store_;
-  BlockRunner blocks_;
+  Trunk trunk_;
 };
 
 }  // namespace engine

@@ -22,6 +22,9 @@ struct StepHooks {
   bool want_indices = false;  // fill ModuleReport::indices
   SelectionObserver* selection = nullptr;
   TensorTap tap;
+  // Called when it is decided what the step does with the trunk, before the layers that this speaks
+  // of: whether the step is a refresh point of this run.
+  std::function<void(int step, TrunkDecision decision, bool refresh_point)> on_trunk = {};
 };
 
 }  // namespace engine

@@ -90,7 +90,7 @@ std::vector<OperationCase> sampler_cases() {
   cases.push_back(euler_case(true));
   cases.push_back(renoise_case());
   for (const int64_t channels : {0, 3, 4}) cases.push_back(guided_noise_case(channels));
-  for (const int count : {1, 2, 3}) cases.push_back(weighted_sum_case(count, 70));
+  for (const int count : {1, 2, 3, 4, 5, 6}) cases.push_back(weighted_sum_case(count, 70));
   cases.push_back(variance_noise_case());
   return cases;
 }

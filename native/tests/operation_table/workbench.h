@@ -72,5 +72,6 @@ std::vector<OperationCase> token_cases();
 std::vector<OperationCase> selection_cases();
 std::vector<OperationCase> sampler_cases();
 std::vector<OperationCase> frame_cases();
+std::vector<OperationCase> change_cases();
 
 }  // namespace engine::operation_table

@@ -1,0 +1,73 @@
+// What a policy wants kept and measured: the engine allocates and measures just that, and the plan
+// counts its bytes.
+#pragma once
+
+#include <limits>
+#include <optional>
+
+#include "engine/plan.h"
+
+namespace engine {
+
+// Layers [first, last) of the trunk.
+struct LayerSpan {
+  int first = 0;
+  int last = std::numeric_limits<int>::max();  // beyond the model's depth: to its end
+};
+
+// What is kept of the layers that a trunk decision speaks of.
+enum class TrunkKept : uint8_t {
+  kNothing,
+  kResidual,  // what they added to the residual stream: x + R stands in for running them
+  kOutput,    // the stream after them: it replaces x
+};
+
+struct ModulePlace {
+  int layer = 0;
+  BlockKind block = BlockKind::kSpatial;
+  Module module = Module::kSelfAttention;
+};
+
+// Changes to measure, each over all tokens and channels of both guidance halves.
+struct ChangeNeeds {
+  bool modulated_input = false;  // of the first block, against the step before
+  bool input = false;            // of the trunk, against the step before
+  bool front = false;     // what the layers before the span add, against the last step that ran it
+  bool residual = false;  // of the span, against the one kept; where it runs
+  bool output = false;    // of the trunk, against the step before
+  // A module's output against the one kept; where it is refreshed.
+  std::optional<ModulePlace> module = std::nullopt;
+
+  bool any() const {
+    return modulated_input || input || front || residual || output || module.has_value();
+  }
+};
+
+// What the policies keep between steps.
+struct CacheNeeds {
+  bool features = false;  // module outputs [2n, N, C] of every block and module
+  bool scores = false;    // counters and, for scores that are stored, a float per token and block
+  int orders = 0;         // of differences beside each module output, for forecasts
+  TrunkKept trunk = TrunkKept::kNothing;
+  int trunk_orders = 0;  // of differences beside what is kept of the trunk
+  ChangeNeeds changes = {};
+
+  // Whether a refresh is made beside what is kept, which is needed once more.
+  bool refreshes_apart() const { return orders > 0 || changes.module.has_value(); }
+};
+
+// One measured change, from `old` to `new`.
+struct Change {
+  double difference = 0;  // Σ |new - old|
+  double reference = 0;   // Σ |old|
+
+  // Relative L1; infinite where something came of nothing.
+  double relative() const { return difference == 0 ? 0 : difference / reference; }
+};
+
+// What was measured in a step so far; empty where it was not asked for, or had nothing before it.
+struct StepChanges {
+  std::optional<Change> modulated_input, input, front, residual, output, module;
+};
+
+}  // namespace engine

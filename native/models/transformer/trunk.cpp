@@ -1,0 +1,113 @@
+#include "models/transformer/trunk.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "engine/error.h"
+
+namespace engine {
+
+namespace {
+
+TrunkCacheShape trunk_shape(const FeatureStoreShape& shape) {
+  return {
+      .rows = shape.rows, .tokens = shape.tokens, .channels = shape.channels, .needs = shape.needs};
+}
+
+void stop_if_cancelled(int step, const StepHooks& hooks) {
+  if (!hooks.cancelled || !hooks.cancelled()) return;
+  throw Error(ErrorCode::kCancelled, "the render was cancelled in step " + std::to_string(step));
+}
+
+}  // namespace
+
+Trunk::Trunk(Backend& backend, const BlockSettings& settings, const BlockBuffers& buffers,
+             const CachePolicy& policy, const FeatureStoreShape& shape)
+    : policy_(policy),
+      x_(buffers.x),
+      scratch_(buffers.scratch),
+      depth_(shape.depth),
+      blocks_per_layer_(shape.temporal_blocks ? 2 : 1),
+      needs_(shape.needs),
+      store_(backend, shape),
+      cache_(backend, trunk_shape(shape)),
+      blocks_(backend, settings, buffers, policy, store_) {
+  if (policy.is_dynamic() && settings.clips > 1) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a policy that decides from what it measures renders one clip at a time, not " +
+                    std::to_string(settings.clips));
+  }
+  begin_clip();
+}
+
+uint64_t Trunk::cache_bytes(const FeatureStoreShape& shape) {
+  return FeatureStore::bytes_of(shape) + TrunkCache::bytes_of(trunk_shape(shape)) +
+         BlockRunner::bytes_of(shape.needs, shape.rows);
+}
+
+void Trunk::begin_clip() {
+  decisions_ = policy_.begin();
+  store_.begin_clip();
+  cache_.begin_clip();
+}
+
+void Trunk::run(const BlockStep& step, const BlockAt& block_at, const StepHooks& hooks) {
+  step_ = step.step;
+  BlockStep decided = step;
+  decided.decisions = decisions_.get();
+  blocks_.begin_step(decided, hooks);
+  const LayerSpan span = span_at(step_);
+  StepChanges changes;
+  if (needs_.changes.modulated_input) {
+    blocks_.modulate_input(block_at(0), scratch_);
+    changes.modulated_input = cache_.modulated_input(scratch_);
+  }
+  changes.input = cache_.begin_step(x_);
+  run_layers(0, span.first, block_at, hooks);
+  changes.front = cache_.reach_span(x_);
+
+  const TrunkDecision decision = decisions_->decide_trunk(step_, changes);
+  if (hooks.on_trunk) hooks.on_trunk(step_, decision, decisions_->is_refresh_point(step_));
+  if (decision == TrunkDecision::kRun) {
+    cache_.run(x_);
+    run_layers(span.first, span.last, block_at, hooks);
+    changes.residual = cache_.ran(step_, x_);
+  } else {
+    skip_layers(span, decision, block_at, hooks);
+  }
+  run_layers(span.last, depth_, block_at, hooks);
+  changes.output = cache_.end_step(x_);
+  changes.module = blocks_.module_change();
+  decisions_->end_step(step_, changes);
+}
+
+LayerSpan Trunk::span_at(int step) const {
+  const LayerSpan span = policy_.span(step);
+  const int last = std::min(span.last, depth_);
+  check(span.first >= 0 && span.first <= last, "a policy's span ends before it begins");
+  return {span.first, last};
+}
+
+void Trunk::run_layers(int first, int last, const BlockAt& block_at, const StepHooks& hooks) {
+  for (int i = first * blocks_per_layer_; i < last * blocks_per_layer_; ++i) {
+    stop_if_cancelled(step_, hooks);
+    const BlockInput block = block_at(i);
+    blocks_.run(block);
+    if (hooks.tap) {
+      hooks.tap("block." + std::to_string(block.layer) + "." + block_kind_name(block.kind), x_);
+    }
+  }
+}
+
+void Trunk::skip_layers(const LayerSpan& span, TrunkDecision decision, const BlockAt& block_at,
+                        const StepHooks& hooks) {
+  stop_if_cancelled(step_, hooks);
+  cache_.stand_in(step_, decision, x_);
+  if (!hooks.on_module) return;
+  const bool reused = decision == TrunkDecision::kReuse;
+  for (int i = span.first * blocks_per_layer_; i < span.last * blocks_per_layer_; ++i) {
+    blocks_.report_skipped(block_at(i), reused ? Decision::kReuse : Decision::kForecast);
+  }
+}
+
+}  // namespace engine
