@@ -94,6 +94,7 @@ test("policy options are collected, each once", () => {
     interval: "3",
     score: "norm",
   });
+  assert.deepEqual(pair("toca.interval=4"), { "toca.interval": "4" });
   refuses(() => pair("interval"), /NAME=VALUE/);
   refuses(() => pair("interval=4", { interval: "3" }), /given twice/);
 });

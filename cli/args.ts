@@ -89,7 +89,7 @@ export function policyOption(
   option: string,
 ): (text: string, before?: PolicyOptions) => PolicyOptions {
   return (text, before = {}) => {
-    const match = /^([a-z][a-z0-9_]*)=(.+)$/.exec(text);
+    const match = /^([a-z][a-z0-9_.]*)=(.+)$/.exec(text);
     const name = match?.[1];
     const value = match?.[2];
     if (name === undefined || value === undefined) {

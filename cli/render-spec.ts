@@ -17,6 +17,7 @@ import {
   repeated,
   seedOption,
 } from "./args.js";
+import { policyOf } from "./policy-file.js";
 import { defaultAspectRatio, defaultResolution, type FrameSize, namedSize } from "./resolutions.js";
 
 /** As commander gives them; absent options are undefined. */
@@ -107,7 +108,8 @@ function addPolicyOptions(command: Command): Command {
   return command
     .option(
       "--policy <name>",
-      "caching policy: none, steps, fora, toca and more, see docs/policies.md [none]",
+      "caching policy by name (none, steps, fora, toca, magcache+toca, ...) or a policy file; " +
+        "see docs/policies.md [none]",
     )
     .addOption(
       new Option("--policy-option <k=v>", "see docs/policies.md; may be repeated").argParser(
@@ -162,7 +164,7 @@ export function renderSpec(options: SpecOptions, model: NamedModel): RenderSpec 
     sampler,
     guidance: options.guidance ?? defaults.guidance ?? usual.guidance,
     seed: options.seed ?? usualSeed,
-    policy: { name: policyName(options), options: { ...options.policyOption } },
+    policy: policyOf(policyName(options), options.policyOption),
     scores: {
       aesthetic: options.aes,
       motion: options.flow,

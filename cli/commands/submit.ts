@@ -18,6 +18,7 @@ import { clipCost } from "../batch-text.js";
 import { addFarmOptions, type FarmAddressOptions } from "../coordinator-address.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
+import { policyOf } from "../policy-file.js";
 import { policyText } from "../policy-text.js";
 import {
   addSpecOptions,
@@ -124,10 +125,7 @@ function previewSpec(options: SubmitOptions, spec: RenderSpec): PreviewSpec | un
   const same = previewPolicy === undefined ? spec.policy?.options : {};
   return {
     steps: previewSteps ?? spec.steps,
-    policy: {
-      name: previewPolicy ?? spec.policy?.name ?? "",
-      options: { ...(previewPolicyOption ?? same) },
-    },
+    policy: policyOf(previewPolicy ?? spec.policy?.name ?? "", previewPolicyOption ?? same),
   };
 }
 

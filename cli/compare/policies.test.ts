@@ -37,6 +37,11 @@ test("--policy-option sets every policy of its name", async () => {
   ]);
 });
 
+test("two policies in one take options of either by name", async () => {
+  const given = await labels("magcache+toca(toca.interval=4)", "magcache+toca.delta=0.1");
+  assert.equal(given.at(-1), "magcache+toca(delta=0.1,toca.interval=4)");
+});
+
 test("a policy file may stand for a name", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "tocafarm-policies-"));
   t.after(() => rmSync(folder, { recursive: true }));

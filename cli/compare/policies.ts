@@ -2,9 +2,9 @@
 // two that are always there: `none`, which all others are held against, and half the steps, which
 // is what a policy has to beat.
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { FarmError } from "../../common/errors.js";
 import type { Policy } from "../../engine/plan.js";
+import { readPolicyFile } from "../policy-file.js";
 
 export interface ComparedPolicy {
   /** As people write it: "toca(fresh_ratio=0.2,interval=4)". */
@@ -83,7 +83,7 @@ function splitOutside(text: string): readonly string[] {
   return parts;
 }
 
-const entryPattern = /^((?:preset:)?[a-z][a-z0-9_-]*)(?:\((.*)\))?$/;
+const entryPattern = /^((?:preset:)?[a-z][a-z0-9_+-]*)(?:\((.*)\))?$/;
 
 async function readEntry(entry: string): Promise<Policy> {
   const [, name, options = ""] = entryPattern.exec(entry) ?? [];
@@ -98,7 +98,7 @@ function readOptions(text: string, entry: string): Policy["options"] {
   const options: Record<string, string> = {};
   let last: string | undefined;
   for (const piece of text === "" ? [] : text.split(",")) {
-    const match = /^\s*([a-z][a-z0-9_]*)=(.+)$/.exec(piece);
+    const match = /^\s*([a-z][a-z0-9_.]*)=(.+)$/.exec(piece);
     const [, name, value] = match ?? [];
     if (name !== undefined && value !== undefined) {
       if (Object.hasOwn(options, name)) throw invalid(`${entry} gives ${name} twice; give it once`);
@@ -117,7 +117,7 @@ function withOptions(policies: readonly Policy[], written: readonly string[]): r
   let result = policies;
   for (const text of written) {
     const [, policy, option, value] =
-      /^([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_]*)=(.+)$/.exec(text) ?? [];
+      /^([a-z][a-z0-9_+-]*)\.([a-z][a-z0-9_.]*)=(.+)$/.exec(text) ?? [];
     if (policy === undefined || option === undefined || value === undefined) {
       throw invalid(
         `--policy-option is ${text}; POLICY.NAME=VALUE is wanted, such as toca.interval=4`,
@@ -134,38 +134,6 @@ function withOptions(policies: readonly Policy[], written: readonly string[]): r
     );
   }
   return result;
-}
-
-const policyFileBytesMax = 1024 * 1024;
-
-/** `{"name": "toca", "options": {"interval": 4}}`; further fields are whoever wrote it's. */
-async function readPolicyFile(file: string): Promise<Policy> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    const code = error.code === "ENOENT" ? "NOT_FOUND" : "IO";
-    throw new FarmError(code, `policy file ${file} cannot be read: ${error.message}`);
-  });
-  if (text.length > policyFileBytesMax) {
-    throw invalid(`policy file ${file} has ${text.length} bytes; at most ${policyFileBytesMax}`);
-  }
-  const form = '{"name": "toca", "options": {"interval": "4"}} is wanted';
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new FarmError("INVALID_ARGUMENT", `policy file ${file} is no JSON; ${form}`, {
-      cause: error,
-    });
-  }
-  const { name, options = {} } = value !== null && typeof value === "object" ? Object(value) : {};
-  if (typeof name !== "string" || !isRecord(options)) {
-    throw invalid(`policy file ${file} names no policy; ${form}`);
-  }
-  const texts = Object.entries(options).map(([option, each]) => [option, String(each)] as const);
-  return { name, options: Object.fromEntries(texts) };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function invalid(message: string): FarmError {
