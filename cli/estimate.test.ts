@@ -69,7 +69,7 @@ test("the presets are the policies that the documentation says", async () => {
 });
 
 test("a preset takes options of its own, and no policy beside it", async () => {
-  const preset = ["--model", demo, "--preset", "balanced"];
+  const preset = ["--model", "pixart-alpha-256", "--preset", "balanced"];
   const estimated = await estimateFor(...preset, "--policy-option", "interval=5");
   assert.equal(estimated.plan.policy.options["interval"], "5");
   assert.match(estimateText(estimated), /^policy preset:balanced = \w+\(.*interval=5/m);

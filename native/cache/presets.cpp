@@ -16,15 +16,31 @@ constexpr std::string_view kPrefix = "preset:";
 struct Preset {
   const char* name;
   // Steps from one full step to the next, once the first fifth of the steps is over.
-  const char* interval;
+  int interval;
 };
 
-constexpr std::array kPresets{Preset{"preview", "8"}, Preset{"balanced", "4"},
-                              Preset{"faithful", "2"}};
+constexpr std::array kPresets{Preset{"preview", 8}, Preset{"balanced", 4}, Preset{"faithful", 2}};
 
 // A clip is made out in its first steps: they are computed, and what is saved is saved later.
 int warm_steps(int steps) {
   return (steps + 4) / 5;
+}
+
+// Whole steps are left out, which keeps one residual instead of every module's output.
+PolicySpec of_video(int steps, int interval) {
+  const int warm = warm_steps(steps);
+  std::string compute = "0";
+  if (warm > 1) compute.append("-").append(std::to_string(warm - 1));
+  for (int step = warm; step < steps; ++step) {
+    if (step % interval == 0) compute.append(",").append(std::to_string(step));
+  }
+  return {.name = "mask", .options = {{"compute", compute}}};
+}
+
+PolicySpec of_images(int steps, int interval) {
+  return {.name = "fora",
+          .options = {{"interval", std::to_string(interval)},
+                      {"warm", std::to_string(warm_steps(steps))}}};
 }
 
 }  // namespace
@@ -39,9 +55,9 @@ PolicySpec resolve_preset(const PolicySpec& spec, const PolicyContext& context) 
     for (const std::string& known : preset_names()) message += " " + known;
     throw Error(ErrorCode::kInvalidArgument, message);
   }
-  PolicySpec policy{.name = "fora",
-                    .options = {{"interval", found->interval},
-                                {"warm", std::to_string(warm_steps(context.steps))}}};
+  PolicySpec policy = context.published == PublishedSettings::kOpenSora
+                          ? of_video(context.steps, found->interval)
+                          : of_images(context.steps, found->interval);
   for (const auto& [option, value] : spec.options) policy.options[option] = value;
   return policy;
 }

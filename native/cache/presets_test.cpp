@@ -30,7 +30,10 @@ TEST(Presets, EveryOneIsAPolicyOnEveryModelThatSavesMoreTheLessItIsFaithful) {
       size_t full = 0;
       const auto made = make_policy(policy, context);
       for (int step = 0; step < context.steps; ++step) {
-        if (made->decide({.step = step}).decision == Decision::kRefresh) ++full;
+        if (made->trunk(step) == TrunkDecision::kRun &&
+            made->decide({.step = step}).decision == Decision::kRefresh) {
+          ++full;
+        }
       }
       EXPECT_GT(full, full_before) << name;
       full_before = full;
@@ -40,22 +43,25 @@ TEST(Presets, EveryOneIsAPolicyOnEveryModelThatSavesMoreTheLessItIsFaithful) {
 }
 
 TEST(Presets, ThreeAreThese) {
-  const auto options = [](const char* name) {
-    return resolve_preset({.name = name, .options = {}}, kOpenSora).options;
-  };
   using Options = std::map<std::string, std::string>;
-  EXPECT_EQ(options("preset:preview"), (Options{{"interval", "8"}, {"warm", "6"}}));
-  EXPECT_EQ(options("preset:balanced"), (Options{{"interval", "4"}, {"warm", "6"}}));
-  EXPECT_EQ(options("preset:faithful"), (Options{{"interval", "2"}, {"warm", "6"}}));
+  const auto options = [](const char* name, const PolicyContext& context) {
+    return resolve_preset({.name = name, .options = {}}, context).options;
+  };
+  EXPECT_EQ(options("preset:preview", kOpenSora), (Options{{"compute", "0-5,8,16,24"}}));
+  EXPECT_EQ(options("preset:balanced", kOpenSora), (Options{{"compute", "0-5,8,12,16,20,24,28"}}));
+  const PolicyContext short_one = context_of(PublishedSettings::kOpenSora, 5);
+  EXPECT_EQ(options("preset:faithful", short_one), (Options{{"compute", "0,2,4"}}));
+  const PolicyContext image = context_of(PublishedSettings::kPixartAlpha, 20);
+  EXPECT_EQ(options("preset:balanced", image), (Options{{"interval", "4"}, {"warm", "4"}}));
 }
 
 TEST(Presets, OptionsThatAreGivenWinOverThoseOfThePreset) {
   const PolicySpec changed = resolve_preset(
       {.name = "preset:balanced", .options = {{"interval", "7"}, {"cross_attention", "false"}}},
-      kOpenSora);
+      context_of(PublishedSettings::kPixartAlpha, 20));
   EXPECT_EQ(changed.name, "fora");
   EXPECT_EQ(changed.options.at("interval"), "7");
-  EXPECT_EQ(changed.options.at("warm"), "6");
+  EXPECT_EQ(changed.options.at("warm"), "4");
   EXPECT_EQ(changed.options.at("cross_attention"), "false");
 }
 
