@@ -36,9 +36,10 @@ inline constexpr int kMaxResidualTerms = 3;  // self-attention, cross-attention,
 
 // residual += term 0, then term 1, then term 2: per element in this order, so folding changes no
 // bit. Reads B·N·C of each term and of the residual once, writes the residual once: bound by
-// memory.
+// memory. With indices, only those tokens of each batch row are done.
 struct ResidualAddArgs {
-  TensorView residual;  // [B, N, C], fp32
+  TensorView residual;           // [B, N, C], fp32
+  ConstTensorView indices = {};  // [B, K], i32, distinct in a row, or empty: all tokens
   std::array<ResidualTerm, kMaxResidualTerms> terms;
   int count = 0;
   FrameMask frames;

@@ -77,6 +77,12 @@ void check_args(const ResidualAddArgs& args) {
   const ShapeRules rules("residual_add");
   rules.rank("residual", args.residual, 3);
   rules.tensor("residual", args.residual, args.residual.shape(), Types::kF32);
+  if (!args.indices.empty()) {
+    rules.rank("indices", args.indices, 2);
+    const int64_t count = args.indices.dim(1);
+    rules.require(count <= args.residual.dim(1), "more tokens asked for than there are");
+    rules.tensor("indices", args.indices, {args.residual.dim(0), count}, Types::kI32);
+  }
   check_terms(rules, args.terms, args.count, args.residual.shape());
   check_frames(rules, args.frames, args.residual.dim(0), args.residual.dim(1));
 }

@@ -44,13 +44,17 @@ void residual_add(const CpuContext& context, const ResidualAddArgs& args) {
   check_args(args);
   if (args.count == 0) return;
   const int64_t tokens = args.residual.dim(1), channels = args.residual.dim(2);
+  const int64_t count = args.indices.empty() ? tokens : args.indices.dim(1);
   const ResidualTerms terms(context, args.terms, args.count, args.frames, tokens, channels);
   const int64_t row_bytes = channels * static_cast<int64_t>(sizeof(float));
-  parallel_ranges(context, args.residual.dim(0) * tokens, 2 * row_bytes + terms.bytes_each(),
+  parallel_ranges(context, args.residual.dim(0) * count, 2 * row_bytes + terms.bytes_each(),
                   [&](int64_t begin, int64_t end) {
                     for (int64_t r = begin; r < end; ++r) {
-                      float* x = args.residual.f32() + r * channels;
-                      terms.add_to(x, r / tokens, r % tokens, x);
+                      const int64_t row = r / count;
+                      const int64_t token =
+                          args.indices.empty() ? r % count : args.indices.i32()[r];
+                      float* x = args.residual.f32() + (row * tokens + token) * channels;
+                      terms.add_to(x, row, token, x);
                     }
                   });
 }

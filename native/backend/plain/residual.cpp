@@ -27,8 +27,10 @@ float residual_value(float x, const std::array<ResidualTerm, kMaxResidualTerms>&
 void residual_add(const ResidualAddArgs& args) {
   check_args(args);
   const int64_t tokens = args.residual.dim(1), channels = args.residual.dim(2);
+  const int64_t count = args.indices.empty() ? tokens : args.indices.dim(1);
   for (int64_t b = 0; b < args.residual.dim(0); ++b) {
-    for (int64_t n = 0; n < tokens; ++n) {
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t n = args.indices.empty() ? k : args.indices.i32()[b * count + k];
       const bool noisy = is_noisy(args.frames, b, n);
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t element = (b * tokens + n) * channels + c;

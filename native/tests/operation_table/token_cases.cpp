@@ -50,18 +50,23 @@ struct TermSources {
   int64_t channels, tokens_per_frame;
 };
 
-OperationCase residual_case(TokenSizes sizes, int count, bool mask) {
-  std::string name = case_name(
-      "residual_add", {sizes.batch, sizes.frames, sizes.tokens_per_frame, sizes.channels, count});
+// computed < tokens: that many by indices.
+OperationCase residual_case(TokenSizes sizes, int64_t computed, int count, bool mask) {
+  std::string name = case_name("residual_add", {sizes.batch, sizes.frames, sizes.tokens_per_frame,
+                                                sizes.channels, computed, count});
   name += mask ? "_mask" : "";
   return {name, sizes.batch, 0.0, [=] {
             const TermSources sources(sizes, mask);
             const Source residual = normal({sizes.batch, sizes.tokens(), sizes.channels}, 1);
+            const Source indices = distinct(sizes.batch, computed, sizes.tokens(), 3);
+            const bool all = computed == sizes.tokens();
             return [=](Workbench& bench, Rows rows) {
-              bench.backend().residual_add({.residual = bench.inout(residual, rows),
-                                            .terms = sources.terms(bench, rows, count),
-                                            .count = count,
-                                            .frames = sources.frames(bench, rows)});
+              bench.backend().residual_add(
+                  {.residual = bench.inout(residual, rows),
+                   .indices = all ? ConstTensorView() : bench.in(indices, rows),
+                   .terms = sources.terms(bench, rows, count),
+                   .count = count,
+                   .frames = sources.frames(bench, rows)});
             };
           }};
 }
@@ -265,7 +270,8 @@ std::vector<OperationCase> token_cases() {
   std::vector<OperationCase> cases;
   for (const TokenSizes sizes : {TokenSizes{1, 1, 1, 1}, {2, 3, 5, 37}, {2, 5, 81, 1152}}) {
     for (int count = 1; count <= kMaxResidualTerms; ++count) {
-      cases.push_back(residual_case(sizes, count, count == 3));
+      cases.push_back(residual_case(sizes, sizes.tokens(), count, count == 3));
+      cases.push_back(residual_case(sizes, (sizes.tokens() + 3) / 7, count, count == 3));
     }
     for (const DType dtype : {kF32, kBF16}) {
       cases.push_back(layer_norm_case(sizes, sizes.tokens(), 0, false, dtype));
