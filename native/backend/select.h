@@ -12,7 +12,7 @@ enum class TokenScore {
   kSimilarity,  // 1 - cosine(input token, cached output)
   kAttention,   // how much all tokens attend to it: column sums of the self-attention map
   kValueNorm,   // Σ over heads of 1 - ||value||₂, as value_scores() made it
-  kRandom,      // numbers drawn by the caller
+  kRandom,      // numbers that the caller drew or made, as they are
 };
 
 // Whether a score is read as it was stored or drawn, from TokenScoresArgs::statistic.

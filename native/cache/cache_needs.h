@@ -22,6 +22,13 @@ enum class TrunkKept : uint8_t {
   kOutput,    // the stream after them: it replaces x
 };
 
+// How tokens that a choice for all blocks leaves out pass them.
+enum class SharedFold : uint8_t {
+  kNone,   // no such choice is made
+  kExact,  // as the sum of what every block has kept
+  kTrunk,  // as what is kept of the trunk
+};
+
 struct ModulePlace {
   int layer = 0;
   BlockKind block = BlockKind::kSpatial;
@@ -34,8 +41,8 @@ struct ChangeNeeds {
   bool input = false;            // of the trunk, against the step before
   bool front = false;     // what the layers before the span add, against the last step that ran it
   bool residual = false;  // of the span, against the one kept; where it runs
-  bool output = false;    // of the trunk, against the step before
-  // A module's output against the one kept; where it is refreshed.
+  bool output = false;    // of the trunk, against the step before; the reference is the new one
+  // A module's output against the one before; where it is refreshed.
   std::optional<ModulePlace> module = std::nullopt;
 
   bool any() const {
@@ -50,10 +57,11 @@ struct CacheNeeds {
   int orders = 0;         // of differences beside each module output, for forecasts
   TrunkKept trunk = TrunkKept::kNothing;
   int trunk_orders = 0;  // of differences beside what is kept of the trunk
+  SharedFold shared = SharedFold::kNone;
   ChangeNeeds changes = {};
 
   // Whether a refresh is made beside what is kept, which is needed once more.
-  bool refreshes_apart() const { return orders > 0 || changes.module.has_value(); }
+  bool refreshes_apart() const { return orders > 0; }
 };
 
 // One measured change, from `old` to `new`.

@@ -28,6 +28,7 @@ constexpr Entry kPolicies[] = {
     {"steps", Part::kWhole, make_steps_policy},
     {"fora", Part::kModules, make_fora_policy},
     {"toca", Part::kModules, make_toca_policy},
+    {"toca-shared", Part::kWhole, make_toca_shared_policy},
     {"pab", Part::kModules, make_pab_policy},
     {"duca", Part::kWhole, make_duca_policy},
     {"taylorseer", Part::kModules, make_taylorseer_policy},
@@ -36,6 +37,11 @@ constexpr Entry kPolicies[] = {
     {"module_mask", Part::kModules, make_module_mask_policy},
     {"magcache", Part::kTrunk, make_magcache_policy},
     {"teacache", Part::kTrunk, make_teacache_policy},
+    {"adacache", Part::kTrunk, make_adacache_policy},
+    {"easycache", Part::kTrunk, make_easycache_policy},
+    {"fbcache", Part::kTrunk, make_fbcache_policy},
+    {"dbcache", Part::kTrunk, make_dbcache_policy},
+    {"delta_dit", Part::kTrunk, make_delta_dit_policy},
 };
 
 // " toca fora"

@@ -61,6 +61,9 @@ class CachePolicy {
   // What stands in for them was kept by a step with the same span.
   virtual TrunkDecision trunk(int /*step*/) const { return TrunkDecision::kRun; }
   virtual LayerSpan span(int /*step*/) const { return {}; }
+  // Tokens of the one choice that the MLPs of all blocks compute at this step, while all other
+  // modules reuse what they kept; empty where each decides for itself.
+  virtual std::optional<int64_t> shared_tokens(int /*step*/) const { return std::nullopt; }
   // Decisions follow from what the engine measures: a run is more than this table.
   virtual bool is_dynamic() const { return false; }
   // Expected share of renders in which the span runs at this step.

@@ -28,6 +28,11 @@ std::optional<Change> Remembered::compare(ChangeMeter& meter, ConstTensorView no
   return meter.measure(now, last_);
 }
 
+std::optional<Change> Remembered::compare_back(ChangeMeter& meter, ConstTensorView now) const {
+  if (!known_) return std::nullopt;
+  return meter.measure(last_, now);
+}
+
 void Remembered::remember(Backend& backend, ConstTensorView now) {
   backend.convert({.input = now, .output = last_});
   known_ = true;

@@ -32,6 +32,8 @@ class Remembered {
   void forget() { known_ = false; }
   // Empty the first time.
   std::optional<Change> compare(ChangeMeter& meter, ConstTensorView now) const;
+  // The same with `now` as the reference.
+  std::optional<Change> compare_back(ChangeMeter& meter, ConstTensorView now) const;
   void remember(Backend& backend, ConstTensorView now);
 
  private:

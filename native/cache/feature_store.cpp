@@ -120,10 +120,6 @@ void FeatureStore::refresh(const ModuleSite& site, ConstTensorView fresh) {
   update_differences(backend_, fresh, differences(site), history(site), site.step);
 }
 
-bool FeatureStore::is_refreshed(const ModuleSite& site) {
-  return history(site).refreshes > 0;
-}
-
 void FeatureStore::forecast(const ModuleSite& site, TensorView output) {
   engine::forecast(backend_, differences(site), history(site), site.step, {}, output);
 }

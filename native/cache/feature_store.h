@@ -39,8 +39,6 @@ class FeatureStore {
   TensorView feature(int layer, BlockKind block, Module module) const;
   // Keeps an output that was made apart from it, and its differences; [rows, tokens, channels].
   void refresh(const ModuleSite& site, ConstTensorView fresh);
-  // Whether refresh() was called for the module in this clip.
-  bool is_refreshed(const ModuleSite& site);
   // What the differences say the output is at site.step.
   void forecast(const ModuleSite& site, TensorView output);
   // Steps since each token was computed, of cross-attention or MLP: [rows, tokens], i32.

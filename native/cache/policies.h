@@ -55,6 +55,9 @@ std::unique_ptr<CachePolicy> make_module_mask_policy(PolicyOptions& options,
 // That a schedule was made for another number of steps, if it was.
 std::vector<std::string> schedule_warnings(const std::string& policy, int for_steps,
                                            const PolicyContext& context);
+// A variant of ToCa with one choice of tokens for all blocks of a step.
+std::unique_ptr<CachePolicy> make_toca_shared_policy(PolicyOptions& options,
+                                                     const PolicyContext& context);
 // MagCache (arXiv 2506.09045): the trunk's residual reused while a calibrated error stays small.
 std::unique_ptr<CachePolicy> make_magcache_policy(PolicyOptions& options,
                                                   const PolicyContext& context);
@@ -67,5 +70,22 @@ std::unique_ptr<CachePolicy> make_taylorseer_policy(PolicyOptions& options,
                                                     const PolicyContext& context);
 std::unique_ptr<CachePolicy> make_taylorseer_lite_policy(PolicyOptions& options,
                                                          const PolicyContext& context);
+// AdaCache (arXiv 2411.02397): the trunk's residual reused for as many steps as one module's change
+// allows.
+std::unique_ptr<CachePolicy> make_adacache_policy(PolicyOptions& options,
+                                                  const PolicyContext& context);
+// EasyCache (arXiv 2507.02860): the same while the change predicted from the trunk's input is
+// small.
+std::unique_ptr<CachePolicy> make_easycache_policy(PolicyOptions& options,
+                                                   const PolicyContext& context);
+// First-block caching (ParaAttention) and dbcache (cache-dit): the same while the first layers say
+// that little changed.
+std::unique_ptr<CachePolicy> make_fbcache_policy(PolicyOptions& options,
+                                                 const PolicyContext& context);
+std::unique_ptr<CachePolicy> make_dbcache_policy(PolicyOptions& options,
+                                                 const PolicyContext& context);
+// Δ-DiT (arXiv 2406.01125): what a run of layers adds reused between the steps at which they run.
+std::unique_ptr<CachePolicy> make_delta_dit_policy(PolicyOptions& options,
+                                                   const PolicyContext& context);
 
 }  // namespace engine

@@ -130,7 +130,10 @@ void TrunkCache::stand_in(int step, TrunkDecision decision, TensorView x) {
 }
 
 std::optional<Change> TrunkCache::end_step(ConstTensorView x) {
-  return follow(output_, x);
+  if (output_.empty()) return std::nullopt;
+  const std::optional<Change> change = output_.compare_back(*meter_, x);
+  output_.remember(backend_, x);
+  return change;
 }
 
 }  // namespace engine

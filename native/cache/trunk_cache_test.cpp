@@ -130,7 +130,7 @@ TEST_F(TrunkCacheTest, MeasuresAgainstTheStepBefore) {
   EXPECT_EQ(cache.modulated_input(Pair(2, -1).tensor)->relative(), 0);
   EXPECT_FALSE(cache.begin_step(Pair(1, 1).tensor));  // nobody asked
   EXPECT_FALSE(cache.end_step(Pair(1, 1).tensor));
-  EXPECT_EQ(cache.end_step(Pair(1, 2).tensor)->relative(), 0.5);
+  EXPECT_DOUBLE_EQ(cache.end_step(Pair(1, 2).tensor)->relative(), 1.0 / 3);  // of the new one
 }
 
 TEST_F(TrunkCacheTest, MeasuresTheFrontAgainstTheLastStepThatRan) {

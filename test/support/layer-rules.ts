@@ -154,7 +154,7 @@ const nativeLayers: Readonly<Record<string, readonly string[]>> = {
 /** Native layers point downwards; Node's headers stay in bindings, CUDA's in backend/cuda. */
 export const includeLayers: HouseRule = ({ file, text }) => {
   const place = /^native\/([a-z]+)\//.exec(file)?.[1];
-  const folder = file.endsWith("_test.cpp") ? "tests" : place;
+  const folder = /(?:_test\.cpp|test_support\.h)$/.test(file) ? "tests" : place;
   if (folder === undefined) return [];
   const mayInclude = nativeLayers[folder] ?? [];
   return includesOf(text).flatMap((include) => {

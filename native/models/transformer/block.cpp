@@ -41,11 +41,19 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                  .width = settings.grid.width},
                 buffers.scores, buffers.indices),
       needs_(policy.needs()) {
-  if (needs_.changes.module) meter_.emplace(backend, settings.rows);
+  if (!needs_.changes.module) return;
+  meter_.emplace(backend, settings.rows);
+  measured_ = Remembered(backend, buffers.x.shape());
 }
 
-uint64_t BlockRunner::bytes_of(const CacheNeeds& needs, int64_t rows) {
-  return needs.changes.module ? ChangeMeter::bytes_of(rows) : 0;
+uint64_t BlockRunner::bytes_of(const CacheNeeds& needs, const Shape& stream) {
+  if (!needs.changes.module) return 0;
+  return ChangeMeter::bytes_of(stream[0]) +
+         static_cast<uint64_t>(stream.elements()) * sizeof(float);
+}
+
+void BlockRunner::begin_clip() {
+  measured_.forget();
 }
 
 void BlockRunner::begin_step(const BlockStep& step, const StepHooks& hooks) {
@@ -60,6 +68,36 @@ void BlockRunner::run(const BlockInput& block) {
   run_module(block, Module::kSelfAttention);
   if (!block.key_value.empty()) run_module(block, Module::kCrossAttention);
   run_module(block, Module::kMlp);
+}
+
+void BlockRunner::run_chosen(const BlockInput& block, ConstTensorView chosen) {
+  const auto start = std::chrono::steady_clock::now();
+  pending_count_ = 0;
+  chosen_ = chosen;
+  if (!chosen.empty()) {
+    push_kept_attention(block);
+    recompute_mlp(block, feature_of(block, Module::kMlp));
+    push(mlp_term(block));
+    flush(chosen);
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const auto tell = [&](Module module, const ModuleDecision& decision, double seconds) {
+    store_.begin_module(site(block, module), decision.decision);
+    report(block, module, decision, seconds);
+  };
+  chosen_ = {};
+  tell(Module::kSelfAttention, {Decision::kReuse, 0}, 0);
+  if (!block.key_value.empty()) tell(Module::kCrossAttention, {Decision::kReuse, 0}, 0);
+  chosen_ = chosen;
+  const int64_t tokens = chosen.empty() ? 0 : chosen.dim(1);
+  tell(Module::kMlp, {Decision::kPartial, tokens}, elapsed.count());
+}
+
+void BlockRunner::add_kept(const BlockInput& block) {
+  pending_count_ = 0;
+  push_kept_attention(block);
+  push(mlp_term(block));
+  flush();
 }
 
 void BlockRunner::run_module(const BlockInput& block, Module module) {
@@ -217,18 +255,14 @@ bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
 }
 
 void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
-  const TensorView feature = feature_of(block, Module::kMlp);
-  ResidualTerm term{.feature = feature,
-                    .gate = block.noisy.mlp.gate,
-                    .gate_clean = block.clean.mlp.gate,
-                    .clean_feature = {}};
+  ResidualTerm term = mlp_term(block);
   if (decision.decision == Decision::kRefresh) {
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.h);
     mlp_products(block, settings_.grid.tokens(), fresh_of(block, Module::kMlp));
     keep(block, Module::kMlp);
     store_.reset_counters(block.layer, block.kind, Module::kMlp);
   } else if (decision.decision == Decision::kPartial) {
-    partial_mlp(block, decision.tokens, feature);
+    partial_mlp(block, decision.tokens, feature_of(block, Module::kMlp));
     // The published code adds the MLP's input, not its output, to clean frames.
     const bool published_defect = policy_.upstream_fidelity() && !step_.frames.noisy.empty();
     if (published_defect) term.clean_feature = space_.modulated;
@@ -248,7 +282,11 @@ void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView fea
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.modulated);
   }
   chosen_ = selector_.select(site(block, Module::kMlp), k, ranked);
-  if (k == 0) return;
+  if (k > 0) recompute_mlp(block, feature);
+}
+
+void BlockRunner::recompute_mlp(const BlockInput& block, TensorView feature) {
+  const int64_t k = chosen_.dim(1);
   const Shape compact{settings_.rows, k, settings_.sizes.hidden};
   const TensorView output = front(space_.scratch, compact);
   normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
@@ -290,10 +328,32 @@ void BlockRunner::push(const ResidualTerm& term) {
   pending_[static_cast<size_t>(pending_count_++)] = term;
 }
 
-void BlockRunner::flush() {
+void BlockRunner::push_kept_attention(const BlockInput& block) {
+  push({.feature = feature_of(block, Module::kSelfAttention),
+        .gate = block.noisy.attn.gate,
+        .gate_clean = block.clean.attn.gate,
+        .clean_feature = {}});
+  if (block.key_value.empty()) return;
+  push({.feature = feature_of(block, Module::kCrossAttention),
+        .gate = {},
+        .gate_clean = {},
+        .clean_feature = {}});
+}
+
+ResidualTerm BlockRunner::mlp_term(const BlockInput& block) const {
+  return {.feature = feature_of(block, Module::kMlp),
+          .gate = block.noisy.mlp.gate,
+          .gate_clean = block.clean.mlp.gate,
+          .clean_feature = {}};
+}
+
+void BlockRunner::flush(ConstTensorView indices) {
   if (pending_count_ == 0) return;
-  backend_.residual_add(
-      {.residual = space_.x, .terms = pending_, .count = pending_count_, .frames = step_.frames});
+  backend_.residual_add({.residual = space_.x,
+                         .indices = indices,
+                         .terms = pending_,
+                         .count = pending_count_,
+                         .frames = step_.frames});
   pending_count_ = 0;
 }
 
@@ -313,15 +373,14 @@ TensorView BlockRunner::fresh_of(const BlockInput& block, Module module) const {
 }
 
 void BlockRunner::keep(const BlockInput& block, Module module) {
-  if (!needs_.refreshes_apart()) return;
-  const ModuleSite here = site(block, module);
+  const TensorView fresh = fresh_of(block, module);
   const std::optional<ModulePlace>& place = needs_.changes.module;
-  const bool measured = place && place->layer == here.layer && place->block == here.block &&
-                        place->module == here.module;
-  if (measured && store_.is_refreshed(here)) {
-    module_change_ = meter_->measure(space_.feature, feature_of(block, module));
+  if (place && place->layer == block.layer && place->block == block.kind &&
+      place->module == module) {
+    module_change_ = measured_.compare(*meter_, fresh);
+    measured_.remember(backend_, fresh);
   }
-  store_.refresh(here, space_.feature);
+  if (needs_.refreshes_apart()) store_.refresh(site(block, module), fresh);
 }
 
 void BlockRunner::modulate_input(const BlockInput& block, TensorView output) {

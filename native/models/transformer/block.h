@@ -76,14 +76,21 @@ class BlockRunner {
               const CachePolicy& policy, FeatureStore& store);
 
   // What the runner allocates beside its buffers.
-  static uint64_t bytes_of(const CacheNeeds& needs, int64_t rows);
+  static uint64_t bytes_of(const CacheNeeds& needs, const Shape& stream);
 
+  // Before the first step of every clip.
+  void begin_clip();
   // What holds for all blocks of a step; all of it must outlive the step.
   void begin_step(const BlockStep& step, const StepHooks& hooks);
   // Seeds of the clips; a policy that ranks at random draws from them.
   void seed(std::span<const uint64_t> clips) { selector_.seed(clips); }
   // Runs the block on buffers.x.
   void run(const BlockInput& block);
+  // Runs the block for the tokens `chosen` [rows, k], i32, alone: their MLP is computed, all else
+  // is what was kept. k may be 0.
+  void run_chosen(const BlockInput& block, ConstTensorView chosen);
+  // Adds to every token what was kept of the block's modules.
+  void add_kept(const BlockInput& block);
   // Tells of a block whose place something kept of the trunk takes: Decision kReuse or kForecast.
   void report_skipped(const BlockInput& block, Decision decision);
   // What the block's self-attention is given, [rows, N, C], fp32.
@@ -102,6 +109,8 @@ class BlockRunner {
   void partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature);
   void mlp(const BlockInput& block, const ModuleDecision& decision);
   void partial_mlp(const BlockInput& block, int64_t k, TensorView feature);
+  // The MLP of the chosen tokens, into `feature`.
+  void recompute_mlp(const BlockInput& block, TensorView feature);
 
   // LN(x + pending terms)(1 + scale) + shift, of all tokens or of `indices`.
   void normalise(const Modulation& noisy, const Modulation& clean, ConstTensorView indices,
@@ -114,8 +123,10 @@ class BlockRunner {
   bool ranking_reads(const BlockInput& block, Module source) const;
 
   void push(const ResidualTerm& term);
-  // Adds the pending terms to x.
-  void flush();
+  void push_kept_attention(const BlockInput& block);
+  ResidualTerm mlp_term(const BlockInput& block) const;
+  // Adds the pending terms to x: of all tokens, or of `indices`.
+  void flush(ConstTensorView indices = {});
 
   ModuleSite site(const BlockInput& block, Module module) const;
   TensorView feature_of(const BlockInput& block, Module module) const;
@@ -136,6 +147,7 @@ class BlockRunner {
   std::optional<ChangeMeter> meter_;
 
   BlockStep step_;
+  Remembered measured_;  // that module's last output
   std::optional<Change> module_change_;
   const StepHooks* hooks_ = nullptr;
   ConstTensorView chosen_;  // the last selection, [rows, k]

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "cache/shared_selector.h"
 #include "cache/trunk_cache.h"
 #include "models/transformer/block.h"
 
@@ -37,10 +38,13 @@ class Trunk {
  private:
   LayerSpan span_at(int step) const;
   void run_layers(int first, int last, const BlockAt& block_at, const StepHooks& hooks);
+  // All layers for one choice of `tokens` tokens; the others pass them at once.
+  void run_chosen(int64_t tokens, const BlockAt& block_at, const StepHooks& hooks);
   void skip_layers(const LayerSpan& span, TrunkDecision decision, const BlockAt& block_at,
                    const StepHooks& hooks);
 
   const CachePolicy& policy_;
+  Backend& backend_;
   TensorView x_, scratch_;
   int depth_;
   int blocks_per_layer_;
@@ -48,6 +52,7 @@ class Trunk {
   FeatureStore store_;
   TrunkCache cache_;
   BlockRunner blocks_;
+  std::optional<SharedSelector> shared_;
   std::unique_ptr<PolicyRun> decisions_;
   int step_ = 0;
 };
