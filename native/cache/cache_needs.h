@@ -58,6 +58,7 @@ struct CacheNeeds {
   TrunkKept trunk = TrunkKept::kNothing;
   int trunk_orders = 0;  // of differences beside what is kept of the trunk
   SharedFold shared = SharedFold::kNone;
+  bool merges_guidance = false;  // both guidance halves, of modules kept
   ChangeNeeds changes = {};
 
   // Whether a refresh is made beside what is kept, which is needed once more.

@@ -42,6 +42,7 @@ constexpr Entry kPolicies[] = {
     {"fbcache", Part::kTrunk, make_fbcache_policy},
     {"dbcache", Part::kTrunk, make_dbcache_policy},
     {"delta_dit", Part::kTrunk, make_delta_dit_policy},
+    {"tgate", Part::kWhole, make_tgate_policy},
 };
 
 // " toca fora"

@@ -64,6 +64,9 @@ class CachePolicy {
   // Tokens of the one choice that the MLPs of all blocks compute at this step, while all other
   // modules reuse what they kept; empty where each decides for itself.
   virtual std::optional<int64_t> shared_tokens(int /*step*/) const { return std::nullopt; }
+  // At this site, which reuses what was kept, the mean of its guidance halves takes the place of
+  // both.
+  virtual bool merges_guidance(const ModuleSite& /*site*/) const { return false; }
   // Decisions follow from what the engine measures: a run is more than this table.
   virtual bool is_dynamic() const { return false; }
   // Expected share of renders in which the span runs at this step.

@@ -87,5 +87,9 @@ std::unique_ptr<CachePolicy> make_dbcache_policy(PolicyOptions& options,
 // Δ-DiT (arXiv 2406.01125): what a run of layers adds reused between the steps at which they run.
 std::unique_ptr<CachePolicy> make_delta_dit_policy(PolicyOptions& options,
                                                    const PolicyContext& context);
+// T-GATE (arXiv 2404.02747): cross-attention reused, as the mean of both guidance halves, from a
+// gate on.
+std::unique_ptr<CachePolicy> make_tgate_policy(PolicyOptions& options,
+                                               const PolicyContext& context);
 
 }  // namespace engine

@@ -184,7 +184,8 @@ std::vector<PolicySpec> all_policies() {
           {"fbcache+toca", {{"threshold", "0.2"}}},
           {"dbcache", {{"max_skips", "2"}, {"warm", "2"}, {"threshold", "10"}}},
           {"delta_dit", {}},
-          {"delta_dit+fora", {{"delta_dit.interval", "3"}, {"layers", "1"}}}};
+          {"delta_dit+fora", {{"delta_dit.interval", "3"}, {"layers", "1"}}},
+          {"tgate", {}}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, LatentResumeOfPolicyTest, testing::ValuesIn(all_policies()),

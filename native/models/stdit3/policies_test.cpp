@@ -123,6 +123,27 @@ TEST_F(STDiT3Test, PoliciesForTheTrunkSkipItOrGiveTheBitsOfNone) {
   }
 }
 
+TEST_F(STDiT3Test, FromTheGateOnBothHalvesTakeTheirMeanFromTheText) {
+  std::map<int, Tensor> cross;  // of one block, by step
+  int step = 0;
+  StepHooks hooks;
+  hooks.on_trunk = [&](int now, TrunkDecision, bool) { step = now; };
+  hooks.tap = [&](const std::string& name, ConstTensorView tensor) {
+    if (name != "module.1.temporal.cross-attn") return;
+    cross[step] = Tensor(tensor.shape(), DType::kF32);
+    backend_->download(tensor, cross[step]);
+  };
+  run({{1, 3}}, {"tgate", {{"gate", "3"}}}, 0, kSteps, nullptr, hooks);
+  const int64_t half = cross.at(2).elements() / 2;
+  for (int64_t i = 0; i < half; ++i) {
+    const float mean = 0.5f * cross.at(2).f32()[i] + 0.5f * cross.at(2).f32()[half + i];
+    ASSERT_EQ(cross.at(3).f32()[i], mean);
+    ASSERT_EQ(cross.at(3).f32()[half + i], mean);
+  }
+  EXPECT_FALSE(same_bits(cross.at(1), cross.at(2)));
+  EXPECT_TRUE(same_bits(cross.at(3), cross.at(kSteps - 1)));
+}
+
 TEST_F(STDiT3Test, PabReusesWholeModules) {
   const Tensor none = run({{1, 3}}, {});
   EXPECT_FALSE(same_bits(none, run({{1, 3}}, {"pab", {}})));

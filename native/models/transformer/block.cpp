@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "engine/error.h"
 #include "models/transformer/flops.h"
 
 namespace engine {
@@ -41,6 +42,10 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                  .width = settings.grid.width},
                 buffers.scores, buffers.indices),
       needs_(policy.needs()) {
+  if (needs_.merges_guidance && settings.rows != 2 * settings.clips) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a policy that takes the mean of both guidance halves needs guidance");
+  }
   if (!needs_.changes.module) return;
   meter_.emplace(backend, settings.rows);
   measured_ = Remembered(backend, buffers.x.shape());
@@ -189,8 +194,22 @@ void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision&
     store_.reset_counters(block.layer, block.kind, Module::kCrossAttention);
   } else if (decision.decision == Decision::kPartial) {
     partial_cross_attention(block, decision.tokens, feature);
+  } else if (policy_.merges_guidance(site(block, Module::kCrossAttention))) {
+    merge_halves(feature);
   }
   push({.feature = feature, .gate = {}, .gate_clean = {}, .clean_feature = {}});
+}
+
+void BlockRunner::merge_halves(TensorView feature) {
+  const int64_t clips = settings_.clips;
+  const TensorView first = feature.rows(0, clips), second = feature.rows(clips, clips);
+  WeightedSumArgs mean;
+  mean.terms[0] = {0.5f, first};
+  mean.terms[1] = {0.5f, second};
+  mean.count = 2;
+  mean.output = first;
+  backend_.weighted_sum(mean);
+  backend_.convert({.input = first, .output = second});
 }
 
 void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView feature) {

@@ -105,6 +105,8 @@ class BlockRunner {
   void self_attention(const BlockInput& block, const ModuleDecision& decision);
   void refresh_self_attention(const BlockInput& block, TensorView feature);
   void cross_attention(const BlockInput& block, const ModuleDecision& decision);
+  // The mean of both guidance halves takes the place of both.
+  void merge_halves(TensorView feature);
   void refresh_cross_attention(const BlockInput& block, TensorView feature);
   void partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature);
   void mlp(const BlockInput& block, const ModuleDecision& decision);
