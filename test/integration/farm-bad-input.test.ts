@@ -2,7 +2,14 @@
 // the real engine: one line with code, place and remedy, the code's exit status, no file, no folder
 // and no process left.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { after, afterEach, test } from "node:test";
 import { type ErrorCode, errorCodes } from "../../common/errors.js";
 import { CliSandbox } from "../support/cli-process.js";
@@ -87,9 +94,19 @@ const damages: readonly {
   },
   {
     what: "a config that does not fit the weights",
-    damage: (at) => writeFileSync(at("transformer/config.json"), '{"hidden_size": "wide"}'),
+    damage: (at) => {
+      const config = JSON.parse(readFileSync(at("transformer/config.json"), "utf8"));
+      const text = JSON.stringify({ ...config, hidden_size: "wide" });
+      writeFileSync(at("transformer/config.json"), text);
+    },
     code: "INVALID_CHECKPOINT",
-    words: /hidden_size|model_type|config/,
+    words: /hidden_size/,
+  },
+  {
+    what: "a config of no model that is known",
+    damage: (at) => writeFileSync(at("transformer/config.json"), '{"hidden_size": 144}'),
+    code: "UNSUPPORTED",
+    words: /names no model; known are STDiT3/,
   },
   {
     what: "weights that are missing",
@@ -130,7 +147,7 @@ test("a prompt of which nothing is left, and wrong options of a policy, are refu
   await refused(
     [...model, ...option],
     "INVALID_ARGUMENT",
-    /no option "intervall"; known: interval/,
+    /no option "intervall"; known: .*[ ,]interval \(/,
   );
   const value = ["--policy", "toca", "--policy-option", "interval=0"];
   await refused([...model, ...value], "INVALID_ARGUMENT", /interval="0".*1 to 1000/);
