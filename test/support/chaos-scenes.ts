@@ -18,6 +18,9 @@ export const resumable: Changes = { steps: 200, policy: { name: "none", options:
 
 const reachMsMax = 30_000;
 
+/** Looks at the workers for each question to the coordinator. */
+const looksPerQuestion = 20;
+
 export interface Scene {
   readonly submitted: readonly Submitted[];
   /** Whose clip is at this point. */
@@ -84,21 +87,19 @@ const plays: Readonly<
   },
 
   checkpoint: async (farm) => {
-    const submitted = [await farm.submit(resumable)];
     const isCheckpoint = (file: string) => file.endsWith(".safetensors");
-    const worker = await whoHas(farm, (kept) => attemptFiles(farm, kept).some(isCheckpoint));
-    return { submitted, worker, release: () => {} };
+    const holds = (kept: Kept<StartedMain>) => attemptFiles(farm, kept).some(isCheckpoint);
+    return { ...(await submitUntil(farm, resumable, holds)), release: () => {} };
   },
 
   encoding: async (farm) => {
-    const submitted = [await farm.submit(brief)];
     let encoder = 0;
-    const worker = await whoHas(farm, async (kept) => {
+    const scene = await submitUntil(farm, brief, async (kept) => {
       [encoder = 0] = await encodersOf(kept);
       return encoder > 0;
     });
     signal(encoder, "SIGSTOP");
-    return { submitted, worker, release: () => void signal(encoder, "SIGCONT") };
+    return { ...scene, release: () => void signal(encoder, "SIGCONT") };
   },
 
   uploading: async (farm) => {
@@ -113,12 +114,11 @@ const plays: Readonly<
   },
 
   reporting: async (farm, { pid = 0 }) => {
-    const submitted = await farm.submit(brief);
-    const worker = await whoHas(farm, (kept) => attemptsOf(farm, kept).length > 0);
+    const scene = await submitUntil(farm, brief, (kept) => attemptsOf(farm, kept).length > 0);
     signal(pid, "SIGSTOP");
-    const done = () => attemptsOf(farm, worker).length === 0;
+    const done = () => attemptsOf(farm, scene.worker).length === 0;
     await eventually(done, { limitMs: reachMsMax, what: "the clip is in the store" });
-    return { submitted: [submitted], worker, release: () => void signal(pid, "SIGCONT") };
+    return { ...scene, release: () => void signal(pid, "SIGCONT") };
   },
 };
 
@@ -177,22 +177,37 @@ async function encodersOf({ process }: Kept<StartedMain>): Promise<readonly numb
   return (await process?.main.children("rawvideo")) ?? [];
 }
 
-async function whoHas(
+/**
+ * Submits batch after batch until a worker is seen to hold what is looked for: a checkpoint, say,
+ * is on its way for some milliseconds only.
+ */
+async function submitUntil(
   farm: ChaosFarm,
+  changes: Changes,
   holds: (kept: Kept<StartedMain>) => boolean | Promise<boolean>,
-): Promise<Kept<StartedMain>> {
+): Promise<Pick<Scene, "submitted" | "worker">> {
+  const submitted = [await farm.submit(changes)];
   let found: Kept<StartedMain> | undefined;
+  let looks = 0;
   const somebody = async () => {
     for (const kept of farm.workers) {
-      if (!(await holds(kept))) continue;
-      found = kept;
-      return true;
+      if (await holds(kept)) found = kept;
+      if (found !== undefined) return true;
+    }
+    looks += 1;
+    if (looks % looksPerQuestion === 0 && (await haveEnded(farm, submitted))) {
+      submitted.push(await farm.submit(changes));
     }
     return false;
   };
   await eventually(somebody, { limitMs: reachMsMax, what: "a worker has come so far" });
   if (found === undefined) throw new Error("nobody");
-  return found;
+  return { submitted, worker: found };
+}
+
+async function haveEnded({ client }: ChaosFarm, submitted: readonly Submitted[]): Promise<boolean> {
+  const answers = await Promise.all(submitted.map(({ batch }) => client.get(batch)));
+  return answers.every(({ batch }) => batch.endedAt !== undefined);
 }
 
 /** Attempts that the worker works on: each has a folder. */
