@@ -119,12 +119,7 @@ test("trace, profile and totals say the same", () => {
   const profile = JSON.parse(readFileSync(path.join(store, "artifacts", profileKey), "utf8"));
   assert.deepEqual([profile.model, profile.policy], ["demo", "toca"]);
   const profiled = profile.steps.flatMap(
-    (step: {
-      step: number;
-      timestep: number;
-      trunk: string;
-      modules: readonly unknown[][];
-    }) =>
+    (step: { step: number; timestep: number; trunk: string; modules: readonly unknown[][] }) =>
       step.modules.map((row) => ({
         step: step.step,
         timestep: step.timestep,
