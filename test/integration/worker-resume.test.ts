@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import type { Completed, Failed, ResumePoint } from "../../proto/gen/tocafarm/v1/worker.js";
+import { makeDit, makePixart } from "../support/image-models.js";
 import { type TestLease, testLease, WorkerLinkServer } from "../support/worker-link-server.js";
 import { eventually, startWorkerProcess, type WorkerProcess } from "../support/worker-process.js";
 
@@ -28,14 +29,14 @@ class Side {
   readonly server = new WorkerLinkServer();
   worker: WorkerProcess | undefined;
 
-  static async of(t: TestContext): Promise<Side> {
+  static async of(t: TestContext, ...flags: readonly string[]): Promise<Side> {
     const side = new Side();
     await side.server.start();
     side.worker = await startWorkerProcess(t, {
       coordinator: side.server.address,
       realEngine: true,
       artifacts,
-      flags: ["--threads", "1", "--checkpoint-seconds", "0", "--grace-seconds", "5"],
+      flags: ["--threads", "1", "--checkpoint-seconds", "0", "--grace-seconds", "5", ...flags],
     });
     t.after(() => side.server.stop());
     await side.server.idle();
@@ -135,16 +136,20 @@ test("a checkpoint of another clip is refused, and the device goes on", async (t
 });
 
 test("a canary has the same digest on every device of a kind, again and again", async (t) => {
-  const sides = await Promise.all([Side.of(t), Side.of(t)]);
-  const digests: string[] = [];
-  for (const id of ["c1", "c2"]) {
-    for (const { server } of sides) {
-      server.canary(id);
-      const result = await server.canaryResult(id);
-      assert.equal(result.failure, undefined);
-      digests.push(result.sha256);
+  const folders = [makePixart(artifacts), makeDit(artifacts)];
+  const flags = folders.flatMap((folder) => ["--model", folder]);
+  const sides = await Promise.all([Side.of(t, ...flags), Side.of(t, ...flags)]);
+  for (const model of ["demo", "pixart", "dit"]) {
+    const digests: string[] = [];
+    for (const id of [`${model}-1`, `${model}-2`]) {
+      for (const { server } of sides) {
+        server.canary(id, model);
+        const result = await server.canaryResult(id);
+        assert.equal(result.failure, undefined);
+        digests.push(result.sha256);
+      }
     }
+    assert.match(digests[0] ?? "", /^[0-9a-f]{64}$/);
+    assert.equal(new Set(digests).size, 1);
   }
-  assert.match(digests[0] ?? "", /^[0-9a-f]{64}$/);
-  assert.equal(new Set(digests).size, 1);
 });

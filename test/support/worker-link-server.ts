@@ -66,8 +66,8 @@ export class WorkerLinkServer {
     this.#send({ message: { $case: "cut", value: { attempt, reason } } });
   }
 
-  canary(id: string, device = "cpu"): void {
-    this.#send({ message: { $case: "canary", value: { id, device, model: "demo" } } });
+  canary(id: string, model = "demo"): void {
+    this.#send({ message: { $case: "canary", value: { id, device: "cpu", model } } });
   }
 
   async canaryResult(id: string): Promise<CanaryResult> {
