@@ -58,7 +58,7 @@ function sum<Item>(items: readonly Item[], of: (item: Item) => number): number {
 
 /** The `--json` form: names as in the published tables, everything that the plan knows. */
 export function estimateJson({ model, request, dtype, plan, warnings }: Estimate): unknown {
-  const { textTokens, ...asked } = request;
+  const { textTokens, calibrated: _calibrated, ...asked } = request;
   return {
     model,
     request: { ...asked, text_tokens: textTokens, dtype },

@@ -37,6 +37,20 @@ test("a policy file holds name and options, and options of the command line win"
   assert.deepEqual(policyOf(fileWith(t, '{"name": "none"}')), { name: "none", options: {} });
 });
 
+test("a policy file says what it was calibrated for", (t) => {
+  const calibration = { model: "demo", model_digest: "d1", steps: 30, frames: 17, prompts: ["a"] };
+  const file = fileWith(t, JSON.stringify({ name: "mask", calibration }));
+  const { calibration: read } = policyOf(file, { compute: "0" });
+  const unsaid = { width: undefined, height: undefined, sampler: undefined };
+  const said = { model: "demo", modelDigest: "d1", steps: 30, frames: 17 };
+  assert.deepEqual(read, { ...said, ...unsaid });
+  const held = (value: unknown) => JSON.stringify({ name: "mask", calibration: value });
+  refuses(fileWith(t, held([30])), /calibration must be an object/);
+  refuses(fileWith(t, held({ model: 3 })), /calibration\.model must be a text/);
+  refuses(fileWith(t, held({ steps: 0 })), /calibration\.steps is 0; a whole number from 1 to/);
+  refuses(fileWith(t, held({ width: "64" })), /calibration\.width is "64"/);
+});
+
 test("a file that holds no policy is refused with what is wanted", (t) => {
   refuses("/nowhere/policy.json", /cannot be read/);
   refuses(fileWith(t, "name: mask"), /is no JSON; .* is wanted/);

@@ -2,15 +2,20 @@
 // calibration writes it. docs/policies.md describes the file.
 import { readFileSync, statSync } from "node:fs";
 import { FarmError } from "../common/errors.js";
+import type { Calibration } from "../engine/plan.js";
 import type { PolicyOptions } from "./args.js";
 
 export interface NamedPolicy {
   readonly name: string;
   readonly options: PolicyOptions;
+  /** What a file says that its options were calibrated for. */
+  readonly calibration?: Calibration;
 }
 
 // A schedule for every layer of a large model takes some kilobytes.
 const fileBytesMax = 1024 * 1024;
+/** Above any step, frame or pixel of a request, and what an int32 holds. */
+const countMax = 1_000_000;
 const form = '{"name": "mask", "options": {"compute": "0-3,6"}} is wanted';
 
 /**
@@ -21,7 +26,7 @@ const form = '{"name": "mask", "options": {"compute": "0-3,6"}} is wanted';
 export function policyOf(name: string, options: PolicyOptions = {}): NamedPolicy {
   if (!name.endsWith(".json")) return { name, options: { ...options } };
   const held = readPolicyFile(name);
-  return { name: held.name, options: { ...held.options, ...options } };
+  return { ...held, options: { ...held.options, ...options } };
 }
 
 /** Throws as policyOf. */
@@ -50,7 +55,7 @@ function parsePolicy(file: string, text: string): NamedPolicy {
     const message = `policy file ${file} is no JSON; ${form}`;
     throw new FarmError("INVALID_ARGUMENT", message, { cause: error });
   }
-  const { name, options = {} } = isRecord(value) ? value : {};
+  const { name, options = {}, calibration } = isRecord(value) ? value : {};
   if (typeof name !== "string" || !isRecord(options)) {
     throw invalid(`policy file ${file} names no policy; ${form}`);
   }
@@ -61,7 +66,36 @@ function parsePolicy(file: string, text: string): NamedPolicy {
     }
     texts[option] = String(each);
   }
-  return { name, options: texts };
+  if (calibration === undefined) return { name, options: texts };
+  return { name, options: texts, calibration: parseCalibration(file, calibration) };
+}
+
+/** Further fields are for whoever wrote the file. */
+function parseCalibration(file: string, value: unknown): Calibration {
+  if (!isRecord(value)) throw invalid(`policy file ${file}: calibration must be an object`);
+  const text = (field: string): string | undefined => {
+    const found = value[field];
+    if (found === undefined || typeof found === "string") return found;
+    throw invalid(`policy file ${file}: calibration.${field} must be a text`);
+  };
+  const count = (field: string): number | undefined => {
+    const found = value[field];
+    const isCount = typeof found === "number" && Number.isInteger(found);
+    if (found === undefined || (isCount && found > 0 && found <= countMax)) return found;
+    throw invalid(
+      `policy file ${file}: calibration.${field} is ${JSON.stringify(found)}; ` +
+        `a whole number from 1 to ${countMax} is wanted`,
+    );
+  };
+  return {
+    model: text("model"),
+    modelDigest: text("model_digest"),
+    steps: count("steps"),
+    width: count("width"),
+    height: count("height"),
+    frames: count("frames"),
+    sampler: text("sampler"),
+  };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -188,7 +188,10 @@ function policyName({ policy, preset }: SpecOptions): string {
 export function planRequest(spec: RenderSpec): PlanRequest {
   const { frames, height, width, fps, steps, guidance, sampler, policy } = spec;
   const { name, options } = policy ?? { name: "none", options: {} };
-  return { frames, height, width, fps, steps, guidance, sampler, policy: { name, options } };
+  const request = { frames, height, width, fps, steps, guidance, sampler };
+  const calibration = policy?.calibration;
+  const asked = { ...request, policy: { name, options } };
+  return calibration ? { ...asked, calibrated: { calibration, model: spec.model } } : asked;
 }
 
 /** Each sampler has its own; the model's default is for the model's sampler. */

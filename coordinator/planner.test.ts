@@ -48,6 +48,13 @@ test("a preset is planned as the policy that it stands for", () => {
   assert.deepEqual(resolved, { policy, figures });
 });
 
+test("a plan warns of a policy that was calibrated for other weights", () => {
+  const warningsOf = (modelDigest: string) =>
+    enginePlanner.plan(model, testSpec, "fp32", { model: "test", modelDigest }).figures.warnings;
+  assert.deepEqual(warningsOf("w"), warningsOf(model.weightsDigest));
+  assert.match(warningsOf("other").at(-1) ?? "", /test with weights other, not .* with w\. /);
+});
+
 test("a bound that is broken is named", () => {
   assert.throws(() => enginePlanner.plan(model, { ...testSpec, steps: 0 }, "fp32"), {
     code: "INVALID_ARGUMENT",

@@ -2,6 +2,7 @@
 // services. Adapters implement or use these and never import one another.
 
 import type { ArtifactHead, ArtifactStore } from "../artifacts/port.js";
+import type { Calibration } from "../engine/plan.js";
 import type { Command, Decision, Effect } from "./core/commands.js";
 import type { FarmEvent, PlanFigures, Policy, RenderSpec } from "./core/events.js";
 import type { Farm } from "./core/farm.js";
@@ -129,7 +130,7 @@ export interface Planned {
 /** What the engine knows of a submission without weights. */
 export interface Planner {
   /** Throws INVALID_ARGUMENT with the bound that is broken. */
-  plan(model: ModelInfo, spec: RenderSpec, dtype: string): Planned;
+  plan(model: ModelInfo, spec: RenderSpec, dtype: string, calibration?: Calibration): Planned;
   /** Throws INVALID_ARGUMENT with the first prompt that the model cannot render. */
   checkPrompts(model: ModelInfo, prompts: readonly string[]): void;
 }

@@ -3,6 +3,7 @@
 // figures: one source. This file is all of engine/ that the coordinator sees.
 import { loadAddon } from "./addon.js";
 import type { NativeModelConfigs, NativeModelTraits, NativePlan } from "./addon-types.js";
+import { calibrationWarnings } from "./calibration.js";
 import { translated } from "./errors.js";
 import { nativePlanRequest, type PlanRequest } from "./request.js";
 
@@ -17,6 +18,7 @@ export type {
   NativePlannedStep as PlannedStep,
   NativePolicy as Policy,
 } from "./addon-types.js";
+export type { CalibratedPolicy, Calibration } from "./calibration.js";
 export {
   checkPrompt,
   checkSeed,
@@ -37,7 +39,8 @@ export function makePlan(
   dtype: Dtype,
 ): NativePlan {
   const checked = nativePlanRequest(request);
-  return translated(() => loadAddon().plan(configs, checked, dtype));
+  const plan = translated(() => loadAddon().plan(configs, checked, dtype));
+  return { ...plan, warnings: [...plan.warnings, ...calibrationWarnings(request, plan)] };
 }
 
 /**

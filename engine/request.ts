@@ -2,6 +2,7 @@
 // remedy. The engine checks again what it needs to be safe, and knows the rules of each policy.
 import { FarmError } from "../common/errors.js";
 import type { NativePolicy, NativeRequest } from "./addon-types.js";
+import type { CalibratedPolicy } from "./calibration.js";
 
 /** All of a request that decides the plan: everything but prompt and seed. */
 export interface PlanRequest {
@@ -17,6 +18,8 @@ export interface PlanRequest {
   /** One that the model was published with, as "ddim"; "" = the usual one. */
   readonly sampler: string;
   readonly policy: NativePolicy;
+  /** Where the policy comes from a calibration: the plan warns of where that does not apply. */
+  readonly calibrated?: CalibratedPolicy;
   /** L of the nominal FLOP count, a guidance half; absent = 30, as the published figures count. */
   readonly textTokens?: number;
 }

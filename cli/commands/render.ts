@@ -83,6 +83,8 @@ interface Job {
   readonly spec: RenderSpec;
   readonly prompts: readonly string[];
   readonly signal: AbortSignal;
+  /** What was told already. */
+  readonly warned: Set<string>;
 }
 
 async function render(options: RenderOptions, signal: AbortSignal): Promise<void> {
@@ -91,7 +93,7 @@ async function render(options: RenderOptions, signal: AbortSignal): Promise<void
   // The same plan that the coordinator and the engine will make: what is wrong is told at once.
   checkPromptsFor(model.configs, prompts);
   const plan = makePlan(model.configs, planRequest(spec), options.dtype ?? "fp32");
-  if (!options.json) announce(prompts.length, spec, plan);
+  if (!options.json) announce(job, plan);
   const undo = await prepareOutputs(options);
   try {
     const own = { model: model.path, options, quiet: options.json === true, signal };
@@ -130,7 +132,7 @@ async function readJob(options: RenderOptions, signal: AbortSignal): Promise<Job
   const model = await readModelFolder(requiredOption(options.model, "--model DIR"));
   const prompts = await promptsOf(options);
   const spec = withDebugOutputs(renderSpec(options, model), options);
-  return { options, model, spec, prompts, signal };
+  return { options, model, spec, prompts, signal, warned: new Set() };
 }
 
 function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec {
@@ -149,7 +151,9 @@ function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec 
   };
 }
 
-function announce(count: number, spec: RenderSpec, plan: Plan): void {
+function announce(job: Job, plan: Plan): void {
+  const { spec } = job;
+  const count = job.prompts.length;
   const clips = count === 1 ? "1 clip" : `${count} clips`;
   const size = `${plan.outputHeight}x${plan.outputWidth}`;
   process.stderr.write(
@@ -159,7 +163,15 @@ function announce(count: number, spec: RenderSpec, plan: Plan): void {
       `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
       `needs ${memoryText(plan)}\n`,
   );
-  for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`);
+  warn(job, plan.warnings);
+}
+
+/** Each once: the farm knows more than the plan, such as the digest of the weights. */
+function warn({ warned }: Job, warnings: readonly string[]): void {
+  for (const warning of warnings) {
+    if (!warned.has(warning)) process.stderr.write(`warning: ${warning}\n`);
+    warned.add(warning);
+  }
 }
 
 async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {
@@ -177,6 +189,7 @@ async function renderBatch(job: Job, farm: LocalFarm): Promise<void> {
       preview: undefined,
       deadline: undefined,
     });
+    if (!options.json) warn(job, batch.warnings);
     const files: FetchOptions = {
       folder: options.output,
       sampleName: options.sampleName,

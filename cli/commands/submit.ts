@@ -122,11 +122,14 @@ function previewSpec(options: SubmitOptions, spec: RenderSpec): PreviewSpec | un
     (option) => option !== undefined,
   );
   if (!isAsked) return undefined;
-  const same = previewPolicy === undefined ? spec.policy?.options : {};
-  return {
-    steps: previewSteps ?? spec.steps,
-    policy: policyOf(previewPolicy ?? spec.policy?.name ?? "", previewPolicyOption ?? same),
-  };
+  const steps = previewSteps ?? spec.steps;
+  if (previewPolicy !== undefined) {
+    return { steps, policy: policyOf(previewPolicy, previewPolicyOption) };
+  }
+  if (previewPolicyOption === undefined || spec.policy === undefined) {
+    return { steps, policy: spec.policy };
+  }
+  return { steps, policy: { ...spec.policy, options: { ...previewPolicyOption } } };
 }
 
 /** A folder brings its defaults; a bare name is one that only the workers need to know. */

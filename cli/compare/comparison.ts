@@ -66,7 +66,7 @@ export function newComparison(options: {
 }
 
 export function policyMessage({ policy }: ComparedPolicy): NonNullable<RenderSpec["policy"]> {
-  return { name: policy.name, options: { ...policy.options } };
+  return { ...policy, options: { ...policy.options } };
 }
 
 function dtypeOf({ dtype }: RenderSpec): Dtype {

@@ -28,6 +28,9 @@ test("options are written behind a name, and sorted", async () => {
 test("a value may hold commas", async () => {
   const [, , policy] = await readPolicies("mask(steps=0,1,2,blocks=3,4)", []);
   assert.deepEqual(policy?.policy.options, { steps: "0,1,2", blocks: "3,4" });
+  const rules = "all=0,3,6-9;spatial.mlp@0-13=0-29";
+  const [, , mask] = await readPolicies(`module_mask(for_steps=30,refresh=${rules})`, []);
+  assert.deepEqual(mask?.policy.options, { for_steps: "30", refresh: rules });
 });
 
 test("--policy-option sets every policy of its name", async () => {
@@ -48,6 +51,10 @@ test("a policy file may stand for a name", async (t) => {
   const file = join(folder, "mine.json");
   writeFileSync(file, '{"name": "fora", "options": {"interval": 5}}');
   assert.deepEqual((await labels(file)).at(-1), "fora(interval=5)");
+  writeFileSync(file, '{"name": "fora", "calibration": {"steps": 30}}');
+  const [, , read] = await readPolicies(file, ["fora.interval=4"]);
+  assert.equal(read?.policy.calibration?.steps, 30);
+  assert.equal(read?.label, "fora(interval=4)");
   writeFileSync(file, '["fora"]');
   await assert.rejects(labels(file), /names no policy; \{"name"/);
   writeFileSync(file, "fora");

@@ -4,14 +4,14 @@
 import { createHash } from "node:crypto";
 import { FarmError } from "../../common/errors.js";
 import type { Policy } from "../../engine/plan.js";
-import { readPolicyFile } from "../policy-file.js";
+import { type NamedPolicy, readPolicyFile } from "../policy-file.js";
 
 export interface ComparedPolicy {
   /** As people write it: "toca(fresh_ratio=0.2,interval=4)". */
   readonly label: string;
   /** Of its folder. */
   readonly folder: string;
-  readonly policy: Policy;
+  readonly policy: NamedPolicy;
 }
 
 /** More columns are no comparison that a person can take in. */
@@ -30,7 +30,7 @@ export async function readPolicies(
   text: string,
   options: readonly string[],
 ): Promise<readonly ComparedPolicy[]> {
-  const written: Policy[] = [];
+  const written: NamedPolicy[] = [];
   for (const entry of splitOutside(text)) written.push(await readEntry(entry.trim()));
   const given = withOptions(written, options);
   const labels = given.map(labelOf);
@@ -85,7 +85,7 @@ function splitOutside(text: string): readonly string[] {
 
 const entryPattern = /^((?:preset:)?[a-z][a-z0-9_+-]*)(?:\((.*)\))?$/;
 
-async function readEntry(entry: string): Promise<Policy> {
+async function readEntry(entry: string): Promise<NamedPolicy> {
   const [, name, options = ""] = entryPattern.exec(entry) ?? [];
   if (name !== undefined) return { name, options: readOptions(options, entry) };
   if (/[/\\]|\.json$/.test(entry)) return readPolicyFile(entry);
@@ -93,7 +93,10 @@ async function readEntry(entry: string): Promise<Policy> {
   throw invalid(`--policies has ${JSON.stringify(entry)}; names are wanted, such as ${example}`);
 }
 
-/** A piece without "=" goes on with the value before it: "steps=0,1,2,blocks=3". */
+/**
+ * A piece that begins with no NAME= goes on with the value before it: "compute=0,1,2,for_steps=3",
+ * "refresh=all=0,3;mlp=0,2,6-9".
+ */
 function readOptions(text: string, entry: string): Policy["options"] {
   const options: Record<string, string> = {};
   let last: string | undefined;
@@ -104,7 +107,7 @@ function readOptions(text: string, entry: string): Policy["options"] {
       if (Object.hasOwn(options, name)) throw invalid(`${entry} gives ${name} twice; give it once`);
       options[name] = value.trim();
       last = name;
-    } else if (last !== undefined && !piece.includes("=")) {
+    } else if (last !== undefined && piece.trim() !== "") {
       options[last] += `,${piece.trim()}`;
     } else {
       throw invalid(`${entry}: ${JSON.stringify(piece)} is no NAME=VALUE, such as interval=3`);
@@ -113,7 +116,10 @@ function readOptions(text: string, entry: string): Policy["options"] {
   return options;
 }
 
-function withOptions(policies: readonly Policy[], written: readonly string[]): readonly Policy[] {
+function withOptions(
+  policies: readonly NamedPolicy[],
+  written: readonly string[],
+): readonly NamedPolicy[] {
   let result = policies;
   for (const text of written) {
     const [, policy, option, value] =
@@ -129,8 +135,8 @@ function withOptions(policies: readonly Policy[], written: readonly string[]): r
     if (result.some(({ name, options }) => name === policy && Object.hasOwn(options, option))) {
       throw invalid(`--policy-option ${policy}.${option} is given twice; give it once`);
     }
-    result = result.map(({ name, options }) =>
-      name === policy ? { name, options: { ...options, [option]: value } } : { name, options },
+    result = result.map((each) =>
+      each.name === policy ? { ...each, options: { ...each.options, [option]: value } } : each,
     );
   }
   return result;

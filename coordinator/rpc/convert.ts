@@ -95,7 +95,7 @@ export function toBatchMessage(batch: Batch): BatchMessage {
     flopsNonePerClip: batch.plan.flopsNone,
     cacheBytes: BigInt(batch.plan.cacheBytes),
     peakBytes: BigInt(batch.plan.peakBytes),
-    warnings: [...batch.plan.warnings],
+    warnings: warningsOf(batch),
     preview: batch.preview ? toPreviewMessage(batch.preview) : undefined,
     deadline: dateOf(batch.deadlineAt),
     clipsSkipped: batch.clipsSkipped,
@@ -209,6 +209,12 @@ export function fromSpecMessage(message: RenderSpecMessage): RenderSpec {
       : null,
     trace: fromTrace(trace),
   };
+}
+
+/** What is wrong with the preview alone is told as such. */
+function warningsOf({ plan, preview }: Batch): string[] {
+  const own = preview?.plan.warnings.filter((warning) => !plan.warnings.includes(warning)) ?? [];
+  return [...plan.warnings, ...own.map((warning) => `preview: ${warning}`)];
 }
 
 /** With its options in the order of their names. */

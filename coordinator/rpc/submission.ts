@@ -91,14 +91,15 @@ async function prepareSubmission(
   const { model, dtype, devices } = await farm.query((now) => findModel(now, spec, at));
   planner.checkPrompts(model, request.prompts);
   await checkInitialLatent(store, spec.initialLatentKey);
-  const planned = (of: RenderSpec): { spec: RenderSpec; plan: PlanFigures } => {
-    const { policy, figures } = planner.plan(model, of, dtype);
+  const planned = (of: RenderSpec, asked?: PolicySpec): { spec: RenderSpec; plan: PlanFigures } => {
+    const { policy, figures } = planner.plan(model, of, dtype, asked?.calibration);
     checkMemory(figures, devices);
     const warnings = [...memoryWarnings(figures, devices), ...figures.warnings];
     return { spec: { ...of, policy }, plan: bounded({ ...figures, warnings }) };
   };
-  const preview = previewSpec && planned(previewSpec);
-  const final = planned(spec);
+  const asked = request.spec?.policy;
+  const preview = previewSpec && planned(previewSpec, request.preview?.policy ?? asked);
+  const final = planned(spec, asked);
   const stored = await prompts.put(request.prompts);
   return {
     batch: newBatchId(at),

@@ -21,6 +21,9 @@ struct Preset {
 
 constexpr std::array kPresets{Preset{"preview", 8}, Preset{"balanced", 4}, Preset{"faithful", 2}};
 
+// What docs/policies.md measures them on is video with so many steps.
+constexpr int kMeasuredSteps = 30;
+
 // A clip is made out in its first steps: they are computed, and what is saved is saved later.
 int warm_steps(int steps) {
   return (steps + 4) / 5;
@@ -60,6 +63,17 @@ PolicySpec resolve_preset(const PolicySpec& spec, const PolicyContext& context) 
                           : of_images(context.steps, found->interval);
   for (const auto& [option, value] : spec.options) policy.options[option] = value;
   return policy;
+}
+
+std::vector<std::string> preset_warnings(const PolicySpec& spec, const PolicyContext& context) {
+  if (!spec.name.starts_with(kPrefix)) return {};
+  const std::string preset = "preset " + spec.name.substr(kPrefix.size());
+  if (context.published != PublishedSettings::kOpenSora) {
+    return {preset + " was measured on video alone: see with tocafarm compare what it does here"};
+  }
+  if (context.steps == kMeasuredSteps) return {};
+  return {preset + " was measured with " + std::to_string(kMeasuredSteps) + " steps, not with " +
+          std::to_string(context.steps) + ": see with tocafarm compare what it does here"};
 }
 
 std::vector<std::string> preset_names() {

@@ -14,6 +14,10 @@ namespace engine {
 // Error(kInvalidArgument) for an unknown preset, naming the known ones.
 PolicySpec resolve_preset(const PolicySpec& spec, const PolicyContext& context);
 
+// What a user of a preset should know: that it was measured on other renders. Empty for any other
+// spec.
+std::vector<std::string> preset_warnings(const PolicySpec& spec, const PolicyContext& context);
+
 // In the order of documentation, from the fastest: preview, balanced, faithful.
 std::vector<std::string> preset_names();
 

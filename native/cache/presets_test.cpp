@@ -65,6 +65,18 @@ TEST(Presets, OptionsThatAreGivenWinOverThoseOfThePreset) {
   EXPECT_EQ(changed.options.at("cross_attention"), "false");
 }
 
+TEST(Presets, OneIsWarnedOfWhereItWasNotMeasured) {
+  const PolicySpec preset{.name = "preset:balanced", .options = {}};
+  EXPECT_TRUE(preset_warnings(preset, kOpenSora).empty());
+  const auto fewer = preset_warnings(preset, context_of(PublishedSettings::kOpenSora, 20));
+  ASSERT_EQ(fewer.size(), 1u);
+  EXPECT_TRUE(fewer[0].starts_with("preset balanced was measured with 30 steps, not with 20"));
+  const auto image = preset_warnings(preset, context_of(PublishedSettings::kPixartAlpha, 20));
+  ASSERT_EQ(image.size(), 1u);
+  EXPECT_TRUE(image[0].starts_with("preset balanced was measured on video alone"));
+  EXPECT_TRUE(preset_warnings({.name = "fora", .options = {}}, context_of({}, 20)).empty());
+}
+
 TEST(Presets, WhatIsNoPresetIsLeftAlone) {
   const PolicySpec spec{.name = "balanced", .options = {{"interval", "3"}}};
   const PolicySpec same = resolve_preset(spec, kOpenSora);

@@ -62,7 +62,9 @@ bool reuses_anything(const Plan& plan) {
 
 std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequest& request,
                                      const CachePolicy& policy, const Plan& plan) {
-  std::vector<std::string> warnings = policy.warnings();
+  std::vector<std::string> warnings =
+      preset_warnings(request.policy, family.policy_context(request));
+  for (std::string& warning : policy.warnings()) warnings.push_back(std::move(warning));
   for (std::string& warning : family.warnings(request)) warnings.push_back(std::move(warning));
   if (plan.dynamic) {
     warnings.push_back("policy " + plan.policy.name +

@@ -153,6 +153,13 @@ TEST(Plan, WarnsOfAPolicyThatReusesNothing) {
             std::string::npos);
 }
 
+TEST(Plan, WarnsOfAPresetThatWasMeasuredWithOtherSteps) {
+  RenderRequest request = published({"preset:preview", {}});
+  EXPECT_TRUE(plan_of(request).warnings.empty());
+  request.steps = 20;
+  EXPECT_TRUE(plan_of(request).warnings.at(0).starts_with("preset preview was measured with 30"));
+}
+
 TEST(Plan, GivesPoliciesTheTimesOfTheSampler) {
   const Plan plan = plan_of(published({"pab", {}}));
   const auto attention = [&](size_t step) { return plan.steps[step].modules.at(0); };

@@ -10,7 +10,8 @@ import type { Lease } from "../../proto/gen/tocafarm/v1/worker.js";
 import { completion, farmWithAgent } from "../support/coordinator-agent.js";
 import { eventually, testSpecMessage } from "../support/coordinator-process.js";
 
-const preview = { steps: 4, policy: { name: "fora", options: { interval: "2" } } };
+const policy = { name: "fora", options: { interval: "2" }, calibration: undefined };
+const preview = { steps: 4, policy };
 
 /** What the agent of the test would have stored. */
 function storeMedia(data: string, { artifactPrefix }: Lease, bytes: string): string {
@@ -20,6 +21,17 @@ function storeMedia(data: string, { artifactPrefix }: Lease, bytes: string): str
   writeFileSync(file, bytes);
   return key;
 }
+
+test("a batch warns of policies that were calibrated for other renders", async (t) => {
+  const { coordinator } = await farmWithAgent(t);
+  const calibrated = { ...preview.policy, calibration: { modelDigest: "of other weights" } };
+  const warned = await coordinator.submit(["one"], { preview: { steps: 4, policy: calibrated } });
+  assert.deepEqual(warned.preview, preview, "the calibration is not kept");
+  assert.match(warned.warnings.at(-1) ?? "", /^preview: demo: \{.*"of other weights"/);
+  const spec = { ...testSpecMessage, policy: { ...calibrated, calibration: { steps: 30 } } };
+  const { warnings } = await coordinator.submit(["one"], { spec });
+  assert.deepEqual(warnings, ['demo: {"steps":30}']);
+});
 
 test("a preview is rendered, judged and followed by the final render", async (t) => {
   const { data, coordinator, agent, client } = await farmWithAgent(t);

@@ -9,7 +9,7 @@ import { startCoordinator } from "../../coordinator/coordinator.js";
 import type { Planner } from "../../coordinator/ports.js";
 
 const planner: Planner = {
-  plan: (_model, { steps, frames, height, width, policy }) => {
+  plan: (model, { steps, frames, height, width, policy }, _dtype, calibration) => {
     if (steps < 1) {
       throw new FarmError("INVALID_ARGUMENT", `steps is ${steps}, at least 1 is needed`);
     }
@@ -20,7 +20,7 @@ const planner: Planner = {
       cacheBytes: 1024,
       peakBytes: frames * height * width * 12,
       digest: "0".repeat(64),
-      warnings: [],
+      warnings: calibration ? [`${model.name}: ${JSON.stringify(calibration)}`] : [],
       refreshPoints: Array.from({ length: steps - 1 }, (_, step) => step + 1),
     };
     return { policy, figures };
