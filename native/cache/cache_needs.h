@@ -42,11 +42,15 @@ struct ChangeNeeds {
   bool front = false;     // what the layers before the span add, against the last step that ran it
   bool residual = false;  // of the span, against the one kept; where it runs
   bool output = false;    // of the trunk, against the step before; the reference is the new one
+  // The stream after the last block as its forecasts leave it, against what is computed from the
+  // same input; where the run verifies.
+  bool verification = false;
   // A module's output against the one before; where it is refreshed.
   std::optional<ModulePlace> module = std::nullopt;
 
   bool any() const {
-    return modulated_input || input || front || residual || output || module.has_value();
+    return modulated_input || input || front || residual || output || verification ||
+           module.has_value();
   }
 };
 
@@ -62,7 +66,7 @@ struct CacheNeeds {
   ChangeNeeds changes = {};
 
   // Whether a refresh is made beside what is kept, which is needed once more.
-  bool refreshes_apart() const { return orders > 0; }
+  bool refreshes_apart() const { return orders > 0 || changes.verification; }
 };
 
 // One measured change, from `old` to `new`.
@@ -76,7 +80,7 @@ struct Change {
 
 // What was measured in a step so far; empty where it was not asked for, or had nothing before it.
 struct StepChanges {
-  std::optional<Change> modulated_input, input, front, residual, output, module;
+  std::optional<Change> modulated_input, input, front, residual, output, verification, module;
 };
 
 }  // namespace engine

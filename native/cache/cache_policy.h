@@ -69,8 +69,10 @@ class CachePolicy {
   virtual bool merges_guidance(const ModuleSite& /*site*/) const { return false; }
   // Decisions follow from what the engine measures: a run is more than this table.
   virtual bool is_dynamic() const { return false; }
-  // Expected share of renders in which the span runs at this step.
+  // Expected share of renders in which the span runs at this step, and is computed.
   virtual double run_share(int step) const { return trunk(step) == TrunkDecision::kRun ? 1 : 0; }
+  // Of a dynamic policy: expected share of renders that compute the module as decide() says.
+  virtual double expected_share(const ModuleSite& site) const;
   // Everything that decides the bits and is not in the table of decisions, as text.
   virtual std::string fingerprint() const { return {}; }
   // What a user should know before the render: an option that applies at no step of it, and the

@@ -26,6 +26,12 @@ inline double timestep_of(const PolicyContext& context, int step) {
   return 1000.0 * shift * linear / (1.0 + (shift - 1.0) * linear);
 }
 
+// Differences that forecasts use: DiT as published (TaylorSeer, arXiv 2503.06923); the others have
+// few steps, and forecasts from far apart were seen to collapse (caching-policies.md, B).
+inline int published_taylor_order(const PolicyContext& context) {
+  return counts_down(context) ? 4 : 1;
+}
+
 // `trunk` decides whether the trunk runs, `modules` what its modules do when it does.
 std::unique_ptr<CachePolicy> compose_policies(const PolicyContext& context,
                                               std::unique_ptr<CachePolicy> trunk,
@@ -70,6 +76,10 @@ std::unique_ptr<CachePolicy> make_taylorseer_policy(PolicyOptions& options,
                                                     const PolicyContext& context);
 std::unique_ptr<CachePolicy> make_taylorseer_lite_policy(PolicyOptions& options,
                                                          const PolicyContext& context);
+// SpeCa (arXiv 2509.11628): the same while the last block, computed as well, says that its forecast
+// is good.
+std::unique_ptr<CachePolicy> make_speca_policy(PolicyOptions& options,
+                                               const PolicyContext& context);
 // AdaCache (arXiv 2411.02397): the trunk's residual reused for as many steps as one module's change
 // allows.
 std::unique_ptr<CachePolicy> make_adacache_policy(PolicyOptions& options,

@@ -24,6 +24,11 @@ std::unique_ptr<PolicyRun> CachePolicy::begin() const {
   return std::make_unique<StaticRun>(*this);
 }
 
+double CachePolicy::expected_share(const ModuleSite& site) const {
+  const LayerSpan where = span(site.step);
+  return site.layer >= where.first && site.layer < where.last ? run_share(site.step) : 1;
+}
+
 ModuleDecision planned_decision(const CachePolicy& policy, const ModuleSite& site) {
   const TrunkDecision trunk = policy.trunk(site.step);
   const LayerSpan span = policy.span(site.step);

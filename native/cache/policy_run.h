@@ -28,6 +28,9 @@ class PolicyRun {
   virtual TrunkDecision decide_trunk(int step, const StepChanges& changes) = 0;
   // Asked after decide_trunk() about the modules that run; also about the step after.
   virtual ModuleDecision decide(const ModuleSite& site) const = 0;
+  // Asked after decide_trunk(): the last block is computed beside its forecast, which is compared
+  // with it. What is computed goes on, and is not kept.
+  virtual bool verifies() const { return false; }
   // Asked after decide_trunk(): nothing cached before this step is needed at it or after it.
   virtual bool is_refresh_point(int step) const = 0;
   // The step is over, with all that was measured in it.

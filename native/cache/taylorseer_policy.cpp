@@ -8,18 +8,16 @@ namespace engine {
 namespace {
 
 struct TaylorseerSettings {
-  int interval = 4;
-  int order = 4;
-  int warm = 2;
+  int interval = 0;
+  int order = 0;
+  int warm = 0;
 };
 
-// DiT as published; the others have few steps, and forecasts from far apart were seen to collapse
-// (caching-policies.md, B).
-TaylorseerSettings published_settings(PublishedSettings published) {
-  const bool dit =
-      published == PublishedSettings::kDitDdim || published == PublishedSettings::kDitDdpm;
-  if (dit) return {};
-  return {.interval = 3, .order = 1, .warm = 3};
+// Published for DiT alone.
+TaylorseerSettings published_settings(const PolicyContext& context) {
+  const int order = published_taylor_order(context);
+  if (counts_down(context)) return {.interval = 4, .order = order, .warm = 2};
+  return {.interval = 3, .order = order, .warm = 3};
 }
 
 bool is_full(const TaylorseerSettings& settings, int step) {
@@ -55,7 +53,7 @@ class TaylorseerPolicy : public CachePolicy {
 };
 
 std::unique_ptr<CachePolicy> make(PolicyOptions& options, const PolicyContext& context, bool lite) {
-  TaylorseerSettings settings = published_settings(context.published);
+  TaylorseerSettings settings = published_settings(context);
   settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
   settings.order = options.integer("order", settings.order, 0, kMaxDifferenceOrders);
   settings.warm = options.integer("warm", settings.warm, 1, kMaxSteps);

@@ -134,6 +134,23 @@ TEST_P(ImageEngineTest, WhatItComputesIsWhatItsPlanSaid) {
   }
 }
 
+TEST_P(ImageEngineTest, AVerifiedForecastCostsTheLastLayer) {
+  const RenderOptions asked =
+      options({"speca", {{"warm", "2"}, {"min", "1"}, {"tau", "10"}, {"decay", "1"}}});
+  const Plan plan = make_plan(read_model_configs(model_.path()), asked.request, DType::kF32);
+  Recorder recorder;
+  engine_->render(asked, recorder, recorder.signals);
+  ASSERT_EQ(recorder.steps.size(), plan.steps.size());
+  for (size_t step = 0; step < plan.steps.size(); ++step) {
+    const std::vector<PlannedModule>& modules = plan.steps[step].modules;
+    double flops = 0;
+    for (const PlannedModule& module : modules) {
+      if (step < 2 || module.layer == modules.back().layer) flops += module.flops;
+    }
+    EXPECT_EQ(recorder.steps[step].flops, flops) << step;
+  }
+}
+
 TEST_P(ImageEngineTest, EveryCheckpointLeadsToTheSameBits) {
   const auto other = Engine::load({.model = model_.path(), .threads = 2});
   const PolicySpec dynamic{"teacache", {{"delta", "0.3"}, {"polynomial", "1,0"}}};

@@ -170,6 +170,7 @@ std::vector<PolicySpec> all_policies() {
           {"taylorseer", {}},
           {"taylorseer_lite", {{"order", "2"}}},
           {"taylorseer_lite", {{"order", "0"}}},
+          {"speca", {}},
           {"mask", {{"compute", "0,1,5-7,11"}}},
           {"module_mask", {{"refresh", "all=0,1,5-7,11;temporal.mlp@1=0,5-13"}}},
           {"mask+module_mask", {{"compute", "0,1,5-7,11"}, {"refresh", "mlp=0,4,8"}}},

@@ -27,13 +27,6 @@ PlannedModule planned_module(const ModelFamily& family, const RenderRequest& req
                                   .text_tokens = request.text_tokens_nominal})};
 }
 
-// Of a module that a dynamic policy may skip, the share that it is expected to run.
-double expected_flops(const CachePolicy& policy, int step, const PlannedModule& module) {
-  const LayerSpan span = policy.span(step);
-  const bool in_span = module.layer >= span.first && module.layer < span.last;
-  return policy.is_dynamic() && in_span ? policy.run_share(step) * module.flops : module.flops;
-}
-
 PlannedStep planned_step(const ModelFamily& family, const RenderRequest& request,
                          const CachePolicy& policy, int depth, int step) {
   PlannedStep planned;
@@ -43,10 +36,10 @@ PlannedStep planned_step(const ModelFamily& family, const RenderRequest& request
   planned.run_share = policy.run_share(step);
   for (int layer = 0; layer < depth; ++layer) {
     for (const auto& [block, module] : family.layer()) {
-      planned.modules.push_back(
-          planned_module(family, request, policy,
-                         {.step = step, .layer = layer, .block = block, .module = module}));
-      planned.flops += expected_flops(policy, step, planned.modules.back());
+      const ModuleSite site{.step = step, .layer = layer, .block = block, .module = module};
+      planned.modules.push_back(planned_module(family, request, policy, site));
+      const double share = policy.is_dynamic() ? policy.expected_share(site) : 1;
+      planned.flops += share * planned.modules.back().flops;
     }
   }
   return planned;

@@ -41,7 +41,7 @@ struct PlannedStep {
   // runs then.
   bool refresh_point = false;
   TrunkDecision trunk = TrunkDecision::kRun;
-  // Share of renders whose trunk runs at this step: 1 or 0 but for dynamic policies.
+  // Share of renders whose trunk is run and computed at this step: 1 or 0 but for dynamic policies.
   double run_share = 1;
   double flops = 0;                    // of a dynamic policy the expected ones
   std::vector<PlannedModule> modules;  // in order of execution

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "core/check.h"
 #include "engine/error.h"
@@ -46,15 +47,17 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
     throw Error(ErrorCode::kInvalidArgument,
                 "a policy that takes the mean of both guidance halves needs guidance");
   }
-  if (!needs_.changes.module) return;
-  meter_.emplace(backend, settings.rows);
-  measured_ = Remembered(backend, buffers.x.shape());
+  const ChangeNeeds& changes = needs_.changes;
+  if (changes.module || changes.verification) meter_.emplace(backend, settings.rows);
+  if (changes.module) measured_ = Remembered(backend, buffers.x.shape());
+  if (changes.verification) draft_ = backend.allocate(buffers.x.shape(), DType::kF32);
 }
 
 uint64_t BlockRunner::bytes_of(const CacheNeeds& needs, const Shape& stream) {
-  if (!needs.changes.module) return 0;
+  const int streams = (needs.changes.module ? 1 : 0) + (needs.changes.verification ? 1 : 0);
+  if (streams == 0) return 0;
   return ChangeMeter::bytes_of(stream[0]) +
-         static_cast<uint64_t>(stream.elements()) * sizeof(float);
+         static_cast<uint64_t>(streams * stream.elements()) * sizeof(float);
 }
 
 void BlockRunner::begin_clip() {
@@ -65,6 +68,8 @@ void BlockRunner::begin_step(const BlockStep& step, const StepHooks& hooks) {
   step_ = step;
   hooks_ = &hooks;
   module_change_.reset();
+  verification_.reset();
+  verifying_ = false;
   selector_.observe(hooks.selection);
 }
 
@@ -73,6 +78,22 @@ void BlockRunner::run(const BlockInput& block) {
   run_module(block, Module::kSelfAttention);
   if (!block.key_value.empty()) run_module(block, Module::kCrossAttention);
   run_module(block, Module::kMlp);
+}
+
+void BlockRunner::verify(const BlockInput& block) {
+  check(!draft_.empty(), "a policy that verifies says so in its needs");
+  backend_.convert({.input = space_.x, .output = draft_});
+  const TensorView stream = std::exchange(space_.x, draft_);
+  pending_count_ = 0;
+  for (const Module module : {Module::kSelfAttention, Module::kCrossAttention, Module::kMlp}) {
+    if (module == Module::kCrossAttention && block.key_value.empty()) continue;
+    forecast(block, module);
+  }
+  space_.x = stream;
+  verifying_ = true;
+  run(block);
+  verifying_ = false;
+  verification_ = meter_->measure(draft_, space_.x);
 }
 
 void BlockRunner::run_chosen(const BlockInput& block, ConstTensorView chosen) {
@@ -382,16 +403,17 @@ ModuleSite BlockRunner::site(const BlockInput& block, Module module) const {
 
 TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const {
   const TensorView kept = store_.feature(block.layer, block.kind, module);
-  if (!kept.empty()) return kept;
+  if (!kept.empty() && !verifying_) return kept;
   // The MLP's output is made while cross-attention's is still pending.
   return module == Module::kMlp ? space_.scratch : space_.feature;
 }
 
 TensorView BlockRunner::fresh_of(const BlockInput& block, Module module) const {
-  return needs_.refreshes_apart() ? space_.feature : feature_of(block, module);
+  return needs_.refreshes_apart() && !verifying_ ? space_.feature : feature_of(block, module);
 }
 
 void BlockRunner::keep(const BlockInput& block, Module module) {
+  if (verifying_) return;
   const TensorView fresh = fresh_of(block, module);
   const std::optional<ModulePlace>& place = needs_.changes.module;
   if (place && place->layer == block.layer && place->block == block.kind &&

@@ -86,6 +86,9 @@ class BlockRunner {
   void seed(std::span<const uint64_t> clips) { selector_.seed(clips); }
   // Runs the block on buffers.x.
   void run(const BlockInput& block);
+  // Runs the block on a copy of buffers.x by its forecasts, and computed on buffers.x itself, and
+  // compares the two.
+  void verify(const BlockInput& block);
   // Runs the block for the tokens `chosen` [rows, k], i32, alone: their MLP is computed, all else
   // is what was kept. k may be 0.
   void run_chosen(const BlockInput& block, ConstTensorView chosen);
@@ -97,6 +100,8 @@ class BlockRunner {
   void modulate_input(const BlockInput& block, TensorView output);
   // Of the module that the policy has measured, in this step; empty where it was not refreshed.
   const std::optional<Change>& module_change() const { return module_change_; }
+  // From what was computed to what was forecast, of the block verified in this step.
+  const std::optional<Change>& verification() const { return verification_; }
 
  private:
   void run_module(const BlockInput& block, Module module);
@@ -132,7 +137,8 @@ class BlockRunner {
 
   ModuleSite site(const BlockInput& block, Module module) const;
   TensorView feature_of(const BlockInput& block, Module module) const;
-  // Where a refresh leaves the module's output, before keep() has it in feature_of().
+  // Where a refresh leaves the module's output, before keep() has it in feature_of() unless the
+  // block is being verified.
   TensorView fresh_of(const BlockInput& block, Module module) const;
   void keep(const BlockInput& block, Module module);
   void report(const BlockInput& block, Module module, const ModuleDecision& decision,
@@ -151,6 +157,9 @@ class BlockRunner {
   BlockStep step_;
   Remembered measured_;  // that module's last output
   std::optional<Change> module_change_;
+  Tensor draft_;  // [rows, N, C], fp32: the stream after the last block as forecast
+  std::optional<Change> verification_;
+  bool verifying_ = false;
   const StepHooks* hooks_ = nullptr;
   ConstTensorView chosen_;  // the last selection, [rows, k]
   std::array<ResidualTerm, kMaxResidualTerms> pending_;

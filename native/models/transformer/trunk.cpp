@@ -105,6 +105,7 @@ void Trunk::run(const BlockStep& step, const BlockAt& block_at, const StepHooks&
   if (!chosen) run_layers(span.last, depth_, block_at, hooks);
   changes.output = cache_.end_step(x_);
   changes.module = blocks_.module_change();
+  changes.verification = blocks_.verification();
   decisions_->end_step(step_, changes);
 }
 
@@ -119,7 +120,11 @@ void Trunk::run_layers(int first, int last, const BlockAt& block_at, const StepH
   for (int i = first * blocks_per_layer_; i < last * blocks_per_layer_; ++i) {
     stop_if_cancelled(step_, hooks);
     const BlockInput block = block_at(i);
-    blocks_.run(block);
+    if (decisions_->verifies() && i + 1 == depth_ * blocks_per_layer_) {
+      blocks_.verify(block);
+    } else {
+      blocks_.run(block);
+    }
     if (hooks.tap) {
       hooks.tap("block." + std::to_string(block.layer) + "." + block_kind_name(block.kind), x_);
     }
