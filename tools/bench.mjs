@@ -1,11 +1,12 @@
 // The benchmarks: gemm against bare oneDNN, a policy's time saved against its FLOPs saved on a
-// random STDiT3 of the real width, where a clip's time goes on the demo model, and what the farm
-// around it does in a second. Ratios within one run are what counts. Results go to bench/results/
-// as JSON; docs/performance.md keeps the figures with machine and date. Names as arguments run only
-// those and leave the other results of the day as they are.
+// random STDiT3 of the real width, the parts of the models beside PyTorch's, where a clip's time
+// goes on the demo model, and what the farm around it does in a second. Ratios within one run are
+// what counts. Results go to bench/results/ as JSON; docs/performance.md keeps the figures with
+// machine and date. Names as arguments run only those and leave the other results of the day as
+// they are.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { addonOptions, build, buildNative } from "./build.mjs";
-import { setUp, setUpBench } from "./setup.mjs";
+import { setUp, setUpBench, setUpPeers } from "./setup.mjs";
 import { inRoot, run, runTool, say, ToolError } from "./steps.mjs";
 
 const bin = (name) => inRoot("build", "native", "bench", name);
@@ -35,6 +36,13 @@ const denoise = (policy, dtype) =>
     ...["--policy", policy, "--dtype", dtype, "--json"],
   ]);
 
+async function peers() {
+  const python = await setUpPeers();
+  const folders = [inRoot("build", "bench", "peers"), inRoot("build", "native", "bench")];
+  const program = inRoot("bench", "peers", "peers.py");
+  return measured("the models' parts beside PyTorch's", python, [program, ...folders]);
+}
+
 const compiled = (what, name, flags = []) =>
   measured(what, process.execPath, [...flags, inRoot("dist", "bench", `${name}.js`)]);
 
@@ -45,6 +53,7 @@ const benchmarks = {
     fora: await denoise("fora", "fp32"),
     tocaBf16: await denoise("toca", "bf16"),
   }),
+  peers,
   demo: () => compiled("stages on the demo model", "stages"),
   placement: () => compiled("leases a second, beside BullMQ", "placement"),
   failover: () => compiled("from a leader's end to the next lease", "failover"),

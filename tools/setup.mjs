@@ -4,7 +4,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { inRoot, mustRun, outputOf, runTool, say, ToolError } from "./steps.mjs";
+import {
+  digestOf,
+  inRoot,
+  isStamped,
+  mustRun,
+  outputOf,
+  runTool,
+  say,
+  ToolError,
+  writeStamp,
+} from "./steps.mjs";
 
 // Debian 12 and Ubuntu 22.04 or later have them all under these names.
 const systemPackages = [
@@ -83,6 +93,7 @@ const witnessOf = {
   "libsentencepiece-dev": "include/sentencepiece_processor.h",
   "ninja-build": "bin/ninja",
   "nlohmann-json3-dev": "include/nlohmann/json.hpp",
+  "python3-venv": "share/doc/python3-venv",
   strace: "bin/strace",
   "redis-server": "bin/redis-server",
   "util-linux": "bin/setpriv",
@@ -126,6 +137,23 @@ export async function setUpTests() {
 /** On top, what only the benchmarks need: the queue that the farm is set against. */
 export function setUpBench() {
   return installSystemPackages(["redis-server"]);
+}
+
+/** PyTorch and its models, in an environment of their own; resolves to its Python. 6 GB. */
+export async function setUpPeers() {
+  const folder = inRoot(".tools", "peers");
+  const requirements = "bench/peers/requirements.txt";
+  const python = path.join(folder, "bin", "python");
+  const stamp = path.join(folder, "installed");
+  const digest = digestOf([requirements]);
+  if (isStamped(stamp, digest)) return python;
+  await installSystemPackages(["python3-venv"]);
+  say("installing PyTorch, diffusers and transformers: pip");
+  await mustRun("python3", ["-m", "venv", "--clear", folder], { quiet: true });
+  const install = ["-m", "pip", "install", "-q", "-r", inRoot(requirements)];
+  await mustRun(python, install, { quiet: true });
+  writeStamp(stamp, digest);
+  return python;
 }
 
 function installNatsServer() {
