@@ -116,6 +116,26 @@ test("the text form fits 100 columns and has a line for each step", async () => 
   assert.equal(lines.filter((line) => /^ *\d+ /.test(line)).length, 30);
 });
 
+test("at a step of the conditional half alone, half of the tokens are computed", async () => {
+  const estimated = await estimateFor("--model", demo, "--policy", "fastercache");
+  const json = JSON.parse(JSON.stringify(estimateJson(estimated)));
+  for (const { step, flops, modules, refresh_point } of json.steps) {
+    const half = step >= 12 && step % 5 !== 0;
+    assert.equal(refresh_point, !half);
+    assert.equal(flops, json.steps[0].flops / (half ? 2 : 1));
+    for (const module of modules) {
+      assert.deepEqual([module.refresh, module.conditional], half ? [0, 6] : [6, 0]);
+      assert.equal(module.tokens_reused, half ? 3 * json.tokens : 0);
+      assert.equal(module.tokens_computed + module.tokens_reused, 6 * json.tokens);
+    }
+  }
+  assert.equal(json.flops, 0.75 * json.flops_none);
+  const text = estimateText(estimated);
+  assert.ok(text.split("\n").every((line) => [...line].length <= 100));
+  assert.match(text, /^Modules at each step: refreshed .* \/ conditional half\.$/m);
+  assert.match(text, /^ +12 +\S+ +0 \/ 0 \/ 0 \/ 12 .* 50\.0 %/m);
+});
+
 test("more text tokens cost more, by what cross-attention does with them", async () => {
   const of = (count: string) => estimateFor("--model", "open-sora-v1.2", "--text-tokens", count);
   const [one, two, three] = await Promise.all([of("1"), of("2"), of("3")]);

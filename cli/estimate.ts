@@ -44,12 +44,17 @@ function leftOut({ configs, traits }: ModelTexts): readonly string[] {
 /** Calls of one module at one step, by what is done with it. */
 type Counts = Readonly<Record<Decision, number>>;
 
-const noCounts: Counts = { refresh: 0, partial: 0, reuse: 0, forecast: 0 };
+const noCounts: Counts = { refresh: 0, partial: 0, reuse: 0, forecast: 0, conditional: 0 };
 
 function countsOf(modules: readonly PlannedModule[]): Counts {
   const counts: Record<Decision, number> = { ...noCounts };
   for (const { decision } of modules) counts[decision] += 1;
   return counts;
+}
+
+/** Tokens that a call computes, per batch row of the guidance pair. */
+function computedBy({ decision, tokens }: PlannedModule): number {
+  return decision === "conditional" ? tokens / 2 : tokens;
 }
 
 function sum<Item>(items: readonly Item[], of: (item: Item) => number): number {
@@ -104,8 +109,8 @@ function modulesJson({ modules }: PlannedStep, tokens: number): unknown {
     block,
     module,
     ...countsOf(calls),
-    tokens_computed: sum(calls, (call) => call.tokens),
-    tokens_reused: sum(calls, (call) => tokens - call.tokens),
+    tokens_computed: sum(calls, computedBy),
+    tokens_reused: sum(calls, (call) => tokens - computedBy(call)),
     flops: sum(calls, (call) => call.flops),
   }));
 }
@@ -159,14 +164,15 @@ function teraflops(value: number): string {
 
 const decisionTexts: Readonly<Record<Decision, string>> = {
   ...{ refresh: "refreshed", partial: "partial", reuse: "reused", forecast: "forecast" },
+  conditional: "conditional half",
 };
 
-/** Few policies forecast: the others' tables do without. */
+/** Few policies forecast or leave out half of the guidance: the others' tables do without. */
 function decisionsOf({ steps }: Plan): readonly Decision[] {
-  const forecasts = steps.some((step) =>
-    step.modules.some(({ decision }) => decision === "forecast"),
+  const rare = (["forecast", "conditional"] as const).filter((each) =>
+    steps.some((step) => step.modules.some(({ decision }) => decision === each)),
   );
-  return ["refresh", "partial", "reuse", ...(forecasts ? (["forecast"] as const) : [])];
+  return ["refresh", "partial", "reuse", ...rare];
 }
 
 const modules: readonly (readonly [Module, string])[] = [
@@ -216,7 +222,7 @@ function moduleColumn(
 
 function fromCache({ modules: calls }: PlannedStep, tokens: number): string {
   return share(
-    sum(calls, (call) => tokens - call.tokens),
+    sum(calls, (call) => tokens - computedBy(call)),
     tokens * calls.length,
   );
 }

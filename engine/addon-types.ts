@@ -70,7 +70,8 @@ export interface NativeRequest {
 
 export type NativeBlock = "spatial" | "temporal" | "joint";
 export type NativeModule = "self_attention" | "cross_attention" | "mlp";
-export type NativeDecision = "refresh" | "partial" | "reuse" | "forecast";
+/** "conditional": every token of the conditional half of the guidance pair, none of the other. */
+export type NativeDecision = "refresh" | "partial" | "reuse" | "forecast" | "conditional";
 /** What a step does with the trunk: run its blocks, or put something kept in their place. */
 export type NativeTrunkDecision = "run" | "reuse" | "forecast";
 
@@ -79,7 +80,7 @@ export interface NativePlannedModule {
   readonly block: NativeBlock;
   readonly module: NativeModule;
   readonly decision: NativeDecision;
-  /** Computed per batch row. */
+  /** Computed per batch row; of a "conditional" module per row of that half. */
   readonly tokens: number;
   readonly flops: number;
 }

@@ -16,6 +16,7 @@
 #include "backend/conv.h"
 #include "backend/elementwise.h"
 #include "backend/embed.h"
+#include "backend/frequency.h"
 #include "backend/linear.h"
 #include "backend/norm.h"
 #include "backend/residual.h"
@@ -106,6 +107,8 @@ class Backend {
   // change.h
   virtual void relative_l1(const RelativeL1Args& args) = 0;
   virtual void update_differences(const UpdateDifferencesArgs& args) = 0;
+  // frequency.h
+  virtual void low_pass(const LowPassArgs& args) = 0;
 };
 
 struct CpuOptions {

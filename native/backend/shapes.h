@@ -43,6 +43,7 @@ void check_args(const WeightedSumArgs& args);
 void check_args(const LearnedVarianceNoiseArgs& args);
 void check_args(const RelativeL1Args& args);
 void check_args(const UpdateDifferencesArgs& args);
+void check_args(const LowPassArgs& args);
 
 // What pack_linear and pack_conv are given.
 void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType compute);

@@ -1,4 +1,6 @@
 // Checks of the operations that change a latent.
+#include <algorithm>
+
 #include "backend/shape_rules.h"
 #include "backend/shapes.h"
 
@@ -56,6 +58,17 @@ void check_args(const LearnedVarianceNoiseArgs& args) {
   rules.tensor("noise", args.noise, latent, Types::kF32);
   rules.tensor("model_out", args.model_out,
                {2 * latent[0], 2 * latent[1], latent[2], latent[3], latent[4]}, Types::kF32);
+}
+
+void check_args(const LowPassArgs& args) {
+  const ShapeRules rules("low_pass");
+  rules.rank("input", args.input, 3);
+  const Shape planes = args.input.shape();
+  rules.require(args.radius >= 0 && 2 * args.radius < std::min(planes[1], planes[2]),
+                "the radius must be from 0 to less than half of height and width");
+  rules.tensor("input", args.input, planes, Types::kF32);
+  rules.tensor("output", args.output, planes, Types::kF32);
+  rules.require(args.output.data() != args.input.data(), "the output must not be the input");
 }
 
 }  // namespace engine

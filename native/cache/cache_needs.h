@@ -29,6 +29,13 @@ enum class SharedFold : uint8_t {
   kTrunk,  // as what is kept of the trunk
 };
 
+// What a step does with the unconditional half of the guidance pair: compute it with the other, or
+// restore it from the other and the differences kept, times these weights (guidance_cache.h).
+struct GuidanceDecision {
+  bool computed = true;
+  double low_weight = 1, high_weight = 1;
+};
+
 struct ModulePlace {
   int layer = 0;
   BlockKind block = BlockKind::kSpatial;
@@ -63,6 +70,8 @@ struct CacheNeeds {
   int trunk_orders = 0;  // of differences beside what is kept of the trunk
   SharedFold shared = SharedFold::kNone;
   bool merges_guidance = false;  // both guidance halves, of modules kept
+  // How the two halves of what the model predicts differ, in low and in high frequencies.
+  bool guidance = false;
   ChangeNeeds changes = {};
 
   // Whether a refresh is made beside what is kept, which is needed once more.

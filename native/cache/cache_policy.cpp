@@ -44,6 +44,7 @@ constexpr Entry kPolicies[] = {
     {"dbcache", Part::kTrunk, make_dbcache_policy},
     {"delta_dit", Part::kTrunk, make_delta_dit_policy},
     {"tgate", Part::kWhole, make_tgate_policy},
+    {"fastercache", Part::kWhole, make_fastercache_policy},
 };
 
 // " toca fora"

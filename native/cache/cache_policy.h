@@ -67,6 +67,9 @@ class CachePolicy {
   // At this site, which reuses what was kept, the mean of its guidance halves takes the place of
   // both.
   virtual bool merges_guidance(const ModuleSite& /*site*/) const { return false; }
+  // What becomes of the unconditional half at this step, of which no module keeps anything then.
+  // Also asked about the step after the last. The first step that runs computes it.
+  virtual GuidanceDecision guidance(int /*step*/) const { return {}; }
   // Decisions follow from what the engine measures: a run is more than this table.
   virtual bool is_dynamic() const { return false; }
   // Expected share of renders in which the span runs at this step, and is computed.

@@ -36,9 +36,11 @@ const char* decision_name(Decision decision) {
     case Decision::kReuse:
       return "reuse";
     case Decision::kForecast:
+      return "forecast";
+    case Decision::kConditional:
       break;
   }
-  return "forecast";
+  return "conditional";
 }
 
 const char* trunk_decision_name(TrunkDecision decision) {

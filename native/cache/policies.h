@@ -101,5 +101,9 @@ std::unique_ptr<CachePolicy> make_delta_dit_policy(PolicyOptions& options,
 // gate on.
 std::unique_ptr<CachePolicy> make_tgate_policy(PolicyOptions& options,
                                                const PolicyContext& context);
+// FasterCache's guidance part (arXiv 2410.19355): the unconditional half restored from the
+// conditional one.
+std::unique_ptr<CachePolicy> make_fastercache_policy(PolicyOptions& options,
+                                                     const PolicyContext& context);
 
 }  // namespace engine

@@ -34,6 +34,9 @@ ModuleDecision planned_decision(const CachePolicy& policy, const ModuleSite& sit
   const LayerSpan span = policy.span(site.step);
   const bool runs =
       trunk == TrunkDecision::kRun || site.layer < span.first || site.layer >= span.last;
+  if (runs && !policy.guidance(site.step).computed) {
+    return {Decision::kConditional, policy.decide(site).tokens};
+  }
   if (runs) return policy.decide(site);
   return {trunk == TrunkDecision::kReuse ? Decision::kReuse : Decision::kForecast, 0};
 }

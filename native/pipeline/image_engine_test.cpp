@@ -7,6 +7,7 @@
 
 #include "engine/error.h"
 #include "models/pixart/layout_test_support.h"
+#include "pipeline/model_family.h"
 #include "pipeline/model_plan.h"
 #include "pipeline/test_support.h"
 
@@ -72,13 +73,9 @@ RenderRequest request_of(const ImageCase& of, const PolicySpec& policy = {}) {
 }
 
 std::vector<PolicySpec> policies() {
-  return {{"none", {}},
-          {"fora", {}},
-          {"toca", {}},
-          {"toca", {{"fidelity", "upstream"}}},
-          {"duca", {}},
-          {"taylorseer", {}},
-          {"mask+toca", {{"compute", "0,2-4"}}}};
+  return {
+      {"none", {}}, {"fora", {}},       {"toca", {}},        {"toca", {{"fidelity", "upstream"}}},
+      {"duca", {}}, {"taylorseer", {}}, {"fastercache", {}}, {"mask+toca", {{"compute", "0,2-4"}}}};
 }
 
 class ImageEngineTest : public testing::TestWithParam<ImageCase> {
@@ -126,7 +123,8 @@ TEST_P(ImageEngineTest, WhatItComputesIsWhatItsPlanSaid) {
         EXPECT_EQ(report.modules[i].block, BlockKind::kJoint);
         EXPECT_EQ(report.modules[i].decision, planned.modules[i].decision);
         EXPECT_EQ(report.modules[i].flops, planned.modules[i].flops);
-        EXPECT_EQ(report.modules[i].tokens_computed, 2 * planned.modules[i].tokens);
+        EXPECT_EQ(report.modules[i].tokens_computed,
+                  computed_halves(planned.modules[i].decision) * planned.modules[i].tokens);
       }
       flops += report.flops;
     }
@@ -154,7 +152,8 @@ TEST_P(ImageEngineTest, AVerifiedForecastCostsTheLastLayer) {
 TEST_P(ImageEngineTest, EveryCheckpointLeadsToTheSameBits) {
   const auto other = Engine::load({.model = model_.path(), .threads = 2});
   const PolicySpec dynamic{"teacache", {{"delta", "0.3"}, {"polynomial", "1,0"}}};
-  for (const PolicySpec& policy : {PolicySpec{}, PolicySpec{"toca", {}}, dynamic}) {
+  const PolicySpec halves{"fastercache", {}};
+  for (const PolicySpec& policy : {PolicySpec{}, PolicySpec{"toca", {}}, dynamic, halves}) {
     Recorder recorder;
     engine_->render(options(policy), recorder, recorder.signals);
     EXPECT_GT(recorder.checkpoints.size(), 1u) << policy.name;

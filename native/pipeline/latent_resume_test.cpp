@@ -186,7 +186,9 @@ std::vector<PolicySpec> all_policies() {
           {"dbcache", {{"max_skips", "2"}, {"warm", "2"}, {"threshold", "10"}}},
           {"delta_dit", {}},
           {"delta_dit+fora", {{"delta_dit.interval", "3"}, {"layers", "1"}}},
-          {"tgate", {}}};
+          {"tgate", {}},
+          {"fastercache", {}},
+          {"fastercache", {{"from", "2"}, {"interval", "3"}}}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, LatentResumeOfPolicyTest, testing::ValuesIn(all_policies()),

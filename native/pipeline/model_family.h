@@ -18,6 +18,10 @@ namespace engine {
 inline constexpr int64_t kPixelsPerLatent = 8;
 // Rows of every batch: with the prompt, and without it.
 inline constexpr int64_t kGuidanceHalves = 2;
+// Of them those that a module computes.
+inline int64_t computed_halves(Decision decision) {
+  return decision == Decision::kConditional ? 1 : kGuidanceHalves;
+}
 
 // Latent frames, rows and columns of a request.
 struct LatentSize {

@@ -23,7 +23,7 @@ PlannedModule planned_module(const ModelFamily& family, const RenderRequest& req
                                  {.block = site.block,
                                   .module = site.module,
                                   .tokens = decision.tokens,
-                                  .rows = kGuidanceHalves,
+                                  .rows = computed_halves(decision.decision),
                                   .text_tokens = request.text_tokens_nominal})};
 }
 
@@ -63,7 +63,8 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
     warnings.push_back("policy " + plan.policy.name +
                        " decides from what it measures: FLOPs and steps are what is expected");
   }
-  const bool caches = policy.needs().features || policy.needs().trunk != TrunkKept::kNothing;
+  const CacheNeeds needs = policy.needs();
+  const bool caches = needs.features || needs.trunk != TrunkKept::kNothing || needs.guidance;
   if (plan.steps.size() > 1 && caches && !plan.dynamic && !reuses_anything(plan)) {
     warnings.push_back("policy " + plan.policy.name + " reuses nothing in " +
                        std::to_string(plan.steps.size()) +

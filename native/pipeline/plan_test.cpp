@@ -61,6 +61,23 @@ TEST(Plan, CountsWhatASkippedTrunkSaves) {
                                   4 * tokens * 1152);
 }
 
+TEST(Plan, CountsHalfOfAStepThatComputesTheConditionalHalf) {
+  const Plan plan = plan_of(published({"fastercache", {}}));
+  const PlannedStep &both = plan.steps[11], &half = plan.steps[12];
+  EXPECT_EQ(half.flops, both.flops / 2);
+  EXPECT_EQ(half.modules[0].decision, Decision::kConditional);
+  EXPECT_EQ(half.modules[0].tokens, 23850);
+  EXPECT_EQ(half.trunk, TrunkDecision::kRun);
+  EXPECT_NEAR(plan.flops, plan.flops_none * 22.5 / 30, 1.0);  // 15 of 30 steps are halves
+  // Two differences of the latent's size, 4 channels of 15 frames of 60x106.
+  EXPECT_EQ(plan.cache_bytes, 2u * 4 * 4 * 15 * 60 * 106);
+  EXPECT_EQ(refresh_points(plan).size(), 15u);
+  EXPECT_TRUE(plan.warnings.empty());
+  EXPECT_NE(plan.digest, plan_of(published({"fastercache", {{"low_weight", "1.1"}}})).digest);
+  const Plan never = plan_of(published({"fastercache", {{"from", "30"}}}));
+  EXPECT_NE(never.warnings.at(0).find("policy fastercache reuses nothing"), std::string::npos);
+}
+
 TEST(Plan, ExpectsOfADynamicPolicyAndSaysSo) {
   const Plan plan = plan_of(published({"teacache", {{"delta", "0.2"}}}));
   EXPECT_TRUE(plan.dynamic);

@@ -10,6 +10,7 @@
 #include "backend/cpu/conv.h"
 #include "backend/cpu/elementwise.h"
 #include "backend/cpu/embed.h"
+#include "backend/cpu/frequency.h"
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/layout.h"
 #include "backend/cpu/linear.h"
@@ -232,6 +233,9 @@ void CpuBackend::relative_l1(const RelativeL1Args& args) {
 }
 void CpuBackend::update_differences(const UpdateDifferencesArgs& args) {
   cpu::update_differences(context_, args);
+}
+void CpuBackend::low_pass(const LowPassArgs& args) {
+  cpu::low_pass(context_, args);
 }
 
 }  // namespace engine::cpu

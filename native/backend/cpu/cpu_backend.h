@@ -58,6 +58,7 @@ class CpuBackend final : public Backend {
   void learned_variance_noise(const LearnedVarianceNoiseArgs& args) override;
   void relative_l1(const RelativeL1Args& args) override;
   void update_differences(const UpdateDifferencesArgs& args) override;
+  void low_pass(const LowPassArgs& args) override;
 
  private:
   CpuContext context_;

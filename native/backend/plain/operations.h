@@ -54,5 +54,6 @@ void weighted_sum(const WeightedSumArgs& args);
 void learned_variance_noise(const LearnedVarianceNoiseArgs& args);
 void relative_l1(const RelativeL1Args& args);
 void update_differences(const UpdateDifferencesArgs& args);
+void low_pass(const LowPassArgs& args);
 
 }  // namespace engine::plain

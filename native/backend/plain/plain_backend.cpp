@@ -75,6 +75,7 @@ class PlainBackend final : public Backend {
   void update_differences(const UpdateDifferencesArgs& args) override {
     plain::update_differences(args);
   }
+  void low_pass(const LowPassArgs& args) override { plain::low_pass(args); }
 
  private:
   static void copy(ConstTensorView source, TensorView destination) {

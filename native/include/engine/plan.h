@@ -14,14 +14,16 @@ namespace engine {
 // A block's kind and the module in it, as in every report and metric.
 enum class BlockKind : uint8_t { kSpatial, kTemporal, kJoint };
 enum class Module : uint8_t { kSelfAttention, kCrossAttention, kMlp };
-enum class Decision : uint8_t { kRefresh, kPartial, kReuse, kForecast };
+// kConditional: every token of the conditional half of the guidance pair, none of the other.
+enum class Decision : uint8_t { kRefresh, kPartial, kReuse, kForecast, kConditional };
 // What a step does with the trunk as a whole, or with the layers of it that a policy skips: run
 // them, add or take what they gave last, or extrapolate it.
 enum class TrunkDecision : uint8_t { kRun, kReuse, kForecast };
 
 const char* block_kind_name(BlockKind block);  // "spatial", "temporal", "joint"
 const char* module_name(Module module);        // "self_attention", "cross_attention", "mlp"
-const char* decision_name(Decision decision);  // "refresh", "partial", "reuse", "forecast"
+// "refresh", "partial", "reuse", "forecast", "conditional"
+const char* decision_name(Decision decision);
 const char* trunk_decision_name(TrunkDecision decision);  // "run", "reuse", "forecast"
 
 // One module of one block at one step.
@@ -30,8 +32,10 @@ struct PlannedModule {
   BlockKind block = BlockKind::kSpatial;
   Module module = Module::kSelfAttention;
   Decision decision = Decision::kRefresh;
-  int64_t tokens = 0;  // computed per batch row: N, K or 0; of a dynamic policy, if it runs
-  double flops = 0;    // nominal, both guidance halves (caching-policies.md, counting)
+  // Computed per batch row: N, K or 0; of a dynamic policy, if it runs; of kConditional per row of
+  // that half.
+  int64_t tokens = 0;
+  double flops = 0;  // nominal, over both guidance halves (caching-policies.md, counting)
 };
 
 struct PlannedStep {

@@ -73,7 +73,7 @@ Dit::Dit(Backend& backend, const DitWeights& weights, const JointShape& shape,
 JointMemory Dit::memory(const DitConfig& config, const JointShape& shape, DType compute,
                         const CachePolicy& policy) {
   return {.workspace_bytes = workspace_bytes(config, shape, compute, policy),
-          .cache_bytes = Trunk::cache_bytes(joint_store_shape(config.joint, shape, policy))};
+          .cache_bytes = JointTrunk::cache_bytes(config.joint, shape, policy)};
 }
 
 void Dit::condition(std::span<const int32_t> labels) {

@@ -111,7 +111,7 @@ Pixart::Pixart(Backend& backend, const PixartWeights& weights, const JointShape&
 JointMemory Pixart::memory(const PixartConfig& config, const JointShape& shape, DType compute,
                            const CachePolicy& policy) {
   return {.workspace_bytes = workspace_bytes(config, shape, compute, policy),
-          .cache_bytes = Trunk::cache_bytes(joint_store_shape(config.joint, shape, policy))};
+          .cache_bytes = JointTrunk::cache_bytes(config.joint, shape, policy)};
 }
 
 // Every row of the batch adds the same tables to its own time vector.

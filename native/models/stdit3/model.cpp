@@ -49,6 +49,15 @@ BlockBuffers block_buffers(const Workspace& space) {
           .rope_sin = space.rope_sin};
 }
 
+GuidanceShape guidance_shape(const STDiT3Config& config, const STDiT3Shape& shape) {
+  return {.clips = shape.clips,
+          .rows = shape.rows(),
+          .channels = config.in_channels,
+          .frames = shape.latent_frames,
+          .height = shape.latent_height,
+          .width = shape.latent_width};
+}
+
 void check_shape(const STDiT3Shape& shape, const CachePolicy& policy) {
   check(shape.clips > 0 && shape.latent_frames > 0 && shape.latent_height > 0 &&
             shape.latent_width > 0 && shape.pixel_height > 0 && shape.pixel_width > 0,
@@ -85,6 +94,7 @@ STDiT3::STDiT3(Backend& backend, const STDiT3Weights& weights, const STDiT3Shape
               .clips = shape.clips,
               .text_tokens_nominal = shape.text_tokens_nominal},
              block_buffers(space_), policy, store_shape(weights.config, shape, policy)),
+      guidance_(backend, policy, guidance_shape(weights.config, shape)),
       frame_mask_host_({shape.rows(), grid_.frames}, DType::kU8),
       clean_indices_host_({shape.rows(), grid_.tokens()}, DType::kI32),
       clean_counts_(static_cast<size_t>(shape.rows()), 0),
@@ -95,7 +105,8 @@ STDiT3::STDiT3(Backend& backend, const STDiT3Weights& weights, const STDiT3Shape
 STDiT3::Memory STDiT3::memory(const STDiT3Config& config, const STDiT3Shape& shape, DType compute,
                               const CachePolicy& policy) {
   return {.workspace_bytes = workspace_bytes(config, workspace_shape(shape, compute, policy)),
-          .cache_bytes = Trunk::cache_bytes(store_shape(config, shape, policy))};
+          .cache_bytes = Trunk::cache_bytes(store_shape(config, shape, policy)) +
+                         GuidanceCache::bytes_of(policy, guidance_shape(config, shape))};
 }
 
 void STDiT3::upload_constants() {
@@ -124,6 +135,7 @@ void STDiT3::condition(const STDiT3Text& text, std::span<const float> fps, const
   text_ = &text;
   clean_vectors_ready_ = false;
   trunk_.begin_clip();
+  guidance_.begin_clip();
   for (size_t row = 0; row < row_values_.size(); ++row) row_values_[row] = fps[row % fps.size()];
   embed_value(backend_, weights_.fps_embedder, row_values_, space_.noisy, space_.fps);
   if (tap) tap("fps_emb", space_.fps);
@@ -137,6 +149,7 @@ ConstTensorView STDiT3::step(const STDiT3Step& step, const StepHooks& hooks) {
   for (size_t row = 0; row < row_values_.size(); ++row)
     row_values_[row] = times[row % times.size()];
   modulation_vectors(backend_, weights_, space_, row_values_, space_.noisy);
+  rows_ = guidance_.rows(step.step);
   const FrameMask frames = frame_mask(step.x_mask);
   if (hooks.tap) {
     hooks.tap("t_emb", space_.noisy.embedding);
@@ -149,6 +162,7 @@ ConstTensorView STDiT3::step(const STDiT3Step& step, const StepHooks& hooks) {
   embed_latent(step.latent, hooks.tap);
   run_blocks(step, frames, hooks);
   final_layer(frames, hooks.tap);
+  guidance_.complete(step.step, space_.output);
   return space_.output;
 }
 
@@ -180,26 +194,26 @@ FrameMask STDiT3::frame_mask(ConstTensorView x_mask) {
     modulation_vectors(backend_, weights_, space_, row_values_, space_.clean);
     clean_vectors_ready_ = true;
   }
-  return {.noisy = space_.frame_mask, .tokens_per_frame = spatial};
+  return {.noisy = space_.frame_mask.rows(0, rows_), .tokens_per_frame = spatial};
 }
 
 void STDiT3::embed_latent(ConstTensorView latent, const TensorTap& tap) {
   const STDiT3Config& config = weights_.config;
-  const int64_t rows = shape_.rows(), tokens = grid_.tokens();
+  const int64_t rows = rows_, tokens = grid_.tokens();
+  const TensorView patches = space_.patches.rows(0, rows), x = space_.x.rows(0, rows);
   for (int64_t first = 0; first < rows; first += shape_.clips) {
-    backend_.patchify({.latent = latent,
-                       .patch = config.patch,
-                       .output = space_.patches.rows(first, shape_.clips)});
+    backend_.patchify(
+        {.latent = latent, .patch = config.patch, .output = patches.rows(first, shape_.clips)});
   }
   backend_.linear({.weights = weights_.x_embedder.get(),
-                   .input = space_.patches.reshaped({rows * tokens, space_.patches.dim(2)}),
-                   .output = space_.x.reshaped({rows * tokens, config.hidden})});
-  if (tap) tap("x_embedder", space_.x);
+                   .input = patches.reshaped({rows * tokens, patches.dim(2)}),
+                   .output = x.reshaped({rows * tokens, config.hidden})});
+  if (tap) tap("x_embedder", x);
   backend_.add_rows(
-      {.output = space_.x.reshaped({rows * grid_.frames, grid_.tokens_per_frame(), config.hidden}),
+      {.output = x.reshaped({rows * grid_.frames, grid_.tokens_per_frame(), config.hidden}),
        .table = space_.position});
   if (tap) tap("pos_emb", space_.position);
-  if (tap) tap("x_in", space_.x);
+  if (tap) tap("x_in", x);
 }
 
 void STDiT3::run_blocks(const STDiT3Step& step, const FrameMask& frames, const StepHooks& hooks) {
@@ -218,28 +232,32 @@ void STDiT3::run_blocks(const STDiT3Step& step, const FrameMask& frames, const S
                       .clean = vectors_of(space_.clean, index),
                       .key_value = text_->key_value.view().rows(index, 1).reshaped(key_value)};
   };
-  trunk_.run({.step = step.step, .frames = frames, .text_offsets = text_->offsets}, block_at,
-             hooks);
+  trunk_.run({.step = step.step,
+              .rows = rows_,
+              .frames = frames,
+              .text_offsets = text_->offsets_of(rows_)},
+             block_at, hooks);
 }
 
 void STDiT3::final_layer(const FrameMask& frames, const TensorTap& tap) {
   const STDiT3Config& config = weights_.config;
   const TensorView vectors = space_.noisy.final;  // [2, rows, hidden]: shift, then scale
   LayerNormModulateArgs norm;
-  norm.input = space_.x;
+  const TensorView scratch = space_.scratch.rows(0, rows_);
+  const TensorView final_tokens = space_.final_tokens.rows(0, rows_);
+  norm.input = space_.x.rows(0, rows_);
   norm.shift = {vectors.rows(0, 1).f32(), config.hidden};
   norm.scale = {vectors.rows(1, 1).f32(), config.hidden};
-  norm.output = space_.scratch;
+  norm.output = scratch;
   backend_.layer_norm_modulate(norm);
   if (!frames.noisy.empty()) renormalise_clean_tokens();
-  const int64_t tokens = shape_.rows() * grid_.tokens();
-  const int64_t width = space_.final_tokens.dim(2);
+  const int64_t tokens = rows_ * grid_.tokens();
   backend_.linear({.weights = weights_.final_linear.get(),
-                   .input = space_.scratch.reshaped({tokens, config.hidden}),
-                   .output = space_.final_tokens.reshaped({tokens, width})});
-  if (tap) tap("final_tokens", space_.final_tokens);
+                   .input = scratch.reshaped({tokens, config.hidden}),
+                   .output = final_tokens.reshaped({tokens, final_tokens.dim(2)})});
+  if (tap) tap("final_tokens", final_tokens);
   backend_.unpatchify(
-      {.tokens = space_.final_tokens, .patch = config.patch, .output = space_.output});
+      {.tokens = final_tokens, .patch = config.patch, .output = space_.output.rows(0, rows_)});
 }
 
 // The model was published and trained with clean frames normalised and modulated twice: as at the
@@ -247,7 +265,7 @@ void STDiT3::final_layer(const FrameMask& frames, const TensorTap& tap) {
 void STDiT3::renormalise_clean_tokens() {
   const int64_t hidden = weights_.config.hidden;
   const TensorView vectors = space_.clean.final;
-  for (int64_t row = 0; row < shape_.rows(); ++row) {
+  for (int64_t row = 0; row < rows_; ++row) {
     const int64_t count = clean_counts_[static_cast<size_t>(row)];
     if (count == 0) continue;
     const TensorView indices(space_.clean_indices.rows(row, 1).data(), DType::kI32, {1, count});

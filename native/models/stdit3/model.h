@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "cache/guidance_cache.h"
 #include "models/stdit3/conditioning.h"
 #include "models/transformer/trunk.h"
 
@@ -79,6 +80,8 @@ class STDiT3 {
   Arena arena_;
   Workspace space_;
   Trunk trunk_;
+  GuidanceCache guidance_;
+  int64_t rows_ = 0;  // that the step computes
 
   const STDiT3Text* text_ = nullptr;
   Tensor frame_mask_host_;             // [rows, T], u8

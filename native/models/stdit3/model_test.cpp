@@ -29,8 +29,9 @@ TEST_F(STDiT3Test, RecomputingEveryTokenGivesTheBitsOfARefresh) {
 }
 
 TEST_F(STDiT3Test, ClipsOfABatchHaveTheBitsTheyHaveAlone) {
-  for (const PolicySpec& spec : {PolicySpec{}, PolicySpec{"toca", {{"fresh_ratio", "0.3"}}},
-                                 PolicySpec{"toca-shared", {{"fold", "trunk"}}}}) {
+  for (const PolicySpec& spec :
+       {PolicySpec{}, PolicySpec{"toca", {{"fresh_ratio", "0.3"}}},
+        PolicySpec{"toca-shared", {{"fold", "trunk"}}}, PolicySpec{"fastercache", {}}}) {
     const Tensor batch = run({{1, 3}, {2, 6}}, spec);
     EXPECT_TRUE(same_bits(batch.view().rows(0, 1), run({{1, 3}}, spec)));
     EXPECT_TRUE(same_bits(batch.view().rows(1, 1), run({{2, 6}}, spec)));
@@ -43,7 +44,8 @@ TEST_F(STDiT3Test, CleanFramesKeepTheirBitsAndTheModelSeesThem) {
   mask.f32()[1] = 1.0f;
   Tensor start({1, 4, 2, 4, 5}, DType::kF32);
   fill_initial_latent(start, 1);
-  for (const PolicySpec& spec : {PolicySpec{}, PolicySpec{"toca", {}}}) {
+  for (const PolicySpec& spec :
+       {PolicySpec{}, PolicySpec{"toca", {}}, PolicySpec{"fastercache", {}}}) {
     const Tensor kept = run({{1, 3}}, spec, 0, kSteps, nullptr, {}, mask);
     for (int64_t channel = 0; channel < 4; ++channel) {
       const int64_t first = channel * 2 * 20;

@@ -27,7 +27,8 @@ TEST_F(STDiT3Test, EveryScoreRanksTheTokensOfAClipAsItDoesAlone) {
 }
 
 TEST_F(STDiT3Test, TheNumberOfThreadsChangesNoBit) {
-  std::vector<PolicySpec> specs{{"pab", {}}, {"toca-shared", {{"fold", "trunk"}}}};
+  std::vector<PolicySpec> specs{
+      {"pab", {}}, {"toca-shared", {{"fold", "trunk"}}}, {"fastercache", {}}};
   for (const char* const score : {"entropy", "attention", "value_norm", "random"}) {
     specs.push_back(ranked_by(score));
   }

@@ -33,6 +33,8 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                          FeatureStore& store)
     : backend_(backend),
       settings_(settings),
+      all_(buffers),
+      rows_(settings.rows),
       space_(buffers),
       policy_(policy),
       store_(store),
@@ -65,7 +67,11 @@ void BlockRunner::begin_clip() {
 }
 
 void BlockRunner::begin_step(const BlockStep& step, const StepHooks& hooks) {
+  check(step.rows == settings_.rows || (step.rows == settings_.clips && !needs_.features),
+        "a step computes all rows, or the conditional half where nothing is kept of modules");
   step_ = step;
+  rows_ = step.rows;
+  space_ = all_.first_rows(rows_);
   hooks_ = &hooks;
   module_change_.reset();
   verification_.reset();
@@ -174,7 +180,7 @@ void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& 
 
 void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView feature) {
   const BlockSizes& sizes = settings_.sizes;
-  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens(), hidden = sizes.hidden;
+  const int64_t rows = rows_, tokens = settings_.grid.tokens(), hidden = sizes.hidden;
   const int64_t frames = settings_.grid.frames, spatial = settings_.grid.tokens_per_frame();
   normalise(block.noisy.attn, block.clean.attn, {}, space_.h);
   const Shape flat{rows * tokens, hidden};
@@ -251,7 +257,7 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
   if (reads_x) flush();
   chosen_ = selector_.select(site(block, Module::kCrossAttention), k, space_.x);
   if (k == 0) return;
-  const Shape compact{settings_.rows, k, settings_.sizes.hidden};
+  const Shape compact{rows_, k, settings_.sizes.hidden};
   const TensorView input = front(space_.h, compact);
   const TensorView output = front(space_.scratch, compact);
   backend_.gather_rows({.input = space_.x, .indices = chosen_, .output = input});
@@ -262,7 +268,7 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
 void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
                               TensorView half_entropy, ConstTensorView indices, TensorView output) {
   const BlockSizes& sizes = settings_.sizes;
-  const int64_t rows = settings_.rows;
+  const int64_t rows = rows_;
   const Shape flat{rows * tokens, sizes.hidden};
   backend_.linear({.weights = block.weights->q_linear.get(),
                    .input = query_input.reshaped(flat),
@@ -271,7 +277,7 @@ void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTens
   const TensorView attended = front(space_.h, {rows, tokens, sizes.hidden});
   backend_.cross_attention(
       {.query = front(space_.wide, {rows, tokens, sizes.heads, sizes.head_dim()}),
-       .key_value = block.key_value,
+       .key_value = block.key_value.rows(0, step_.text_offsets.back()),
        .text_offsets = step_.text_offsets,
        .scale = attention_scale(sizes),
        .output = attended,
@@ -327,7 +333,7 @@ void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView fea
 
 void BlockRunner::recompute_mlp(const BlockInput& block, TensorView feature) {
   const int64_t k = chosen_.dim(1);
-  const Shape compact{settings_.rows, k, settings_.sizes.hidden};
+  const Shape compact{rows_, k, settings_.sizes.hidden};
   const TensorView output = front(space_.scratch, compact);
   normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
   mlp_products(block, k, output);
@@ -336,7 +342,7 @@ void BlockRunner::recompute_mlp(const BlockInput& block, TensorView feature) {
 
 void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorView output) {
   const BlockSizes& sizes = settings_.sizes;
-  const int64_t rows = settings_.rows * tokens;
+  const int64_t rows = rows_ * tokens;
   const TensorView middle = front(space_.wide, {rows, sizes.mlp_hidden});
   backend_.linear({.weights = block.weights->fc1.get(),
                    .input = front(space_.h, {rows, sizes.hidden}),
@@ -447,21 +453,21 @@ void BlockRunner::tap_module(const BlockInput& block, Module module) {
 void BlockRunner::report(const BlockInput& block, Module module, const ModuleDecision& decision,
                          double seconds) {
   if (!hooks_->on_module) return;
-  const int64_t rows = settings_.rows, tokens = settings_.grid.tokens();
+  const int64_t tokens = settings_.grid.tokens();
   ModuleReport report;
   report.step = step_.step;
   report.layer = block.layer;
   report.block = block.kind;
   report.module = module;
-  report.decision = decision.decision;
-  report.tokens_computed = rows * decision.tokens;
-  report.tokens_reused = rows * (tokens - decision.tokens);
+  report.decision = rows_ == settings_.rows ? decision.decision : Decision::kConditional;
+  report.tokens_computed = rows_ * decision.tokens;
+  report.tokens_reused = settings_.rows * tokens - report.tokens_computed;
   report.seconds = seconds;
   report.flops = nominal_flops(settings_.sizes, settings_.grid,
                                {.block = block.kind,
                                 .module = module,
                                 .tokens = decision.tokens,
-                                .rows = rows,
+                                .rows = rows_,
                                 .text_tokens = settings_.text_tokens_nominal});
   report.drift = store_.end_module(site(block, module));
   Tensor indices;

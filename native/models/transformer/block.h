@@ -59,11 +59,23 @@ struct BlockBuffers {
   TensorView scores;                   // [rows, N], fp32
   TensorView indices;                  // [rows, N], i32
   ConstTensorView rope_cos, rope_sin;  // [T, head_dim / 2], of temporal blocks
+
+  // The same for the first `count` rows alone.
+  BlockBuffers first_rows(int64_t count) const {
+    BlockBuffers part = *this;
+    for (TensorView* const each : {&part.x, &part.scratch, &part.h, &part.wide, &part.feature,
+                                   &part.modulated, &part.scores, &part.indices}) {
+      if (!each->empty()) *each = each->rows(0, count);
+    }
+    return part;
+  }
 };
 
 // What holds for all blocks of a step.
 struct BlockStep {
   int step = 0;  // what the policy is asked about
+  // The first so many rows are computed: all, or the conditional half.
+  int64_t rows = 0;
   FrameMask frames = {};
   std::span<const int32_t> text_offsets = {};  // empty without text
   const PolicyRun* decisions = nullptr;
@@ -80,7 +92,8 @@ class BlockRunner {
 
   // Before the first step of every clip.
   void begin_clip();
-  // What holds for all blocks of a step; all of it must outlive the step.
+  // What holds for all blocks of a step; all of it must outlive the step. Rows that are left out
+  // stay as they are.
   void begin_step(const BlockStep& step, const StepHooks& hooks);
   // Seeds of the clips; a policy that ranks at random draws from them.
   void seed(std::span<const uint64_t> clips) { selector_.seed(clips); }
@@ -147,7 +160,9 @@ class BlockRunner {
 
   Backend& backend_;
   BlockSettings settings_;
-  BlockBuffers space_;
+  BlockBuffers all_;
+  int64_t rows_;        // that the step computes
+  BlockBuffers space_;  // of these rows
   const CachePolicy& policy_;
   FeatureStore& store_;
   TokenSelector selector_;

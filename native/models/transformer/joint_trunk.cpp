@@ -5,6 +5,19 @@
 
 namespace engine {
 
+namespace {
+
+GuidanceShape guidance_shape(const JointConfig& config, const JointShape& shape) {
+  return {.clips = shape.clips,
+          .rows = shape.rows(),
+          .channels = config.in_channels,
+          .frames = 1,
+          .height = shape.latent_height,
+          .width = shape.latent_width};
+}
+
+}  // namespace
+
 JointTrunk::JointTrunk(Backend& backend, const JointWeights& weights, const JointShape& shape,
                        const CachePolicy& policy, const JointBuffers& buffers,
                        ConstTensorView position)
@@ -20,7 +33,8 @@ JointTrunk::JointTrunk(Backend& backend, const JointWeights& weights, const Join
               .clips = shape.clips,
               .text_tokens_nominal = shape.text_tokens_nominal,
               .ranks_residual = true},
-             buffers.blocks, policy, joint_store_shape(weights.config, shape, policy)) {
+             buffers.blocks, policy, joint_store_shape(weights.config, shape, policy)),
+      guidance_(backend, policy, guidance_shape(weights.config, shape)) {
   check(shape.clips > 0 && shape.latent_height > 0 && shape.latent_width > 0,
         "every size of a shape must be positive");
   const bool pairs = policy.needs().scores && policy.score_settings().score == TokenScore::kEntropy;
@@ -32,26 +46,34 @@ JointTrunk::JointTrunk(Backend& backend, const JointWeights& weights, const Join
   backend_.upload(position, space_.position);
 }
 
+uint64_t JointTrunk::cache_bytes(const JointConfig& config, const JointShape& shape,
+                                 const CachePolicy& policy) {
+  return Trunk::cache_bytes(joint_store_shape(config, shape, policy)) +
+         GuidanceCache::bytes_of(policy, guidance_shape(config, shape));
+}
+
 ConstTensorView JointTrunk::step(const JointStep& step, const StepHooks& hooks) {
   check((step.text != nullptr) == weights_.config.cross_attention,
         "text is needed where there is cross-attention, and nowhere else");
+  rows_ = guidance_.rows(step.step);
   embed_latent(step.latent, hooks.tap);
   run_blocks(step, hooks);
   final_layer(step, hooks.tap);
+  guidance_.complete(step.step, space_.output);
   return space_.output;
 }
 
 void JointTrunk::embed_latent(ConstTensorView latent, const TensorTap& tap) {
   const JointConfig& config = weights_.config;
-  const int64_t rows = shape_.rows(), tokens = grid_.tokens();
-  const TensorView& x = space_.blocks.x;
+  const int64_t rows = rows_, tokens = grid_.tokens();
+  const TensorView patches = space_.patches.rows(0, rows), x = space_.blocks.x.rows(0, rows);
   for (int64_t first = 0; first < rows; first += shape_.clips) {
     backend_.patchify({.latent = latent,
                        .patch = {1, config.patch, config.patch},
-                       .output = space_.patches.rows(first, shape_.clips)});
+                       .output = patches.rows(first, shape_.clips)});
   }
   backend_.linear({.weights = weights_.x_embedder.get(),
-                   .input = space_.patches.reshaped({rows * tokens, space_.patches.dim(2)}),
+                   .input = patches.reshaped({rows * tokens, patches.dim(2)}),
                    .output = x.reshaped({rows * tokens, config.sizes.hidden})});
   backend_.add_rows({.output = x, .table = space_.position});
   if (tap) tap("x_in", x);
@@ -74,27 +96,29 @@ void JointTrunk::run_blocks(const JointStep& step, const StepHooks& hooks) {
     }
     return block;
   };
-  BlockStep blocks{.step = step.step};
-  if (step.text != nullptr) blocks.text_offsets = step.text->offsets;
+  BlockStep blocks{.step = step.step, .rows = rows_};
+  if (step.text != nullptr) blocks.text_offsets = step.text->offsets_of(rows_);
   trunk_.run(blocks, block_at, hooks);
 }
 
 void JointTrunk::final_layer(const JointStep& step, const TensorTap& tap) {
   const int64_t hidden = weights_.config.sizes.hidden;
-  const int64_t tokens = shape_.rows() * grid_.tokens();
+  const int64_t tokens = rows_ * grid_.tokens();
+  const TensorView scratch = space_.blocks.scratch.rows(0, rows_);
+  const TensorView final_tokens = space_.final_tokens.rows(0, rows_);
   LayerNormModulateArgs norm;
-  norm.input = space_.blocks.x;
+  norm.input = space_.blocks.x.rows(0, rows_);
   norm.shift = step.shift;
   norm.scale = step.scale;
-  norm.output = space_.blocks.scratch;
+  norm.output = scratch;
   backend_.layer_norm_modulate(norm);
   backend_.linear({.weights = weights_.final_linear.get(),
-                   .input = space_.blocks.scratch.reshaped({tokens, hidden}),
-                   .output = space_.final_tokens.reshaped({tokens, space_.final_tokens.dim(2)})});
-  if (tap) tap("final_tokens", space_.final_tokens);
-  backend_.unpatchify({.tokens = space_.final_tokens,
+                   .input = scratch.reshaped({tokens, hidden}),
+                   .output = final_tokens.reshaped({tokens, final_tokens.dim(2)})});
+  if (tap) tap("final_tokens", final_tokens);
+  backend_.unpatchify({.tokens = final_tokens,
                        .patch = {1, weights_.config.patch, weights_.config.patch},
-                       .output = space_.output});
+                       .output = space_.output.rows(0, rows_)});
 }
 
 }  // namespace engine

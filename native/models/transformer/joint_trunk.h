@@ -5,6 +5,7 @@
 // Rows of a guided batch: the clips' conditional rows, then as many unconditional ones.
 #pragma once
 
+#include "cache/guidance_cache.h"
 #include "models/transformer/joint_buffers.h"
 #include "models/transformer/joint_weights.h"
 #include "models/transformer/text.h"
@@ -29,11 +30,18 @@ class JointTrunk {
   JointTrunk(const JointTrunk&) = delete;  // its parts refer to each other
   JointTrunk& operator=(const JointTrunk&) = delete;
 
+  // What the constructor allocates for what the policy keeps.
+  static uint64_t cache_bytes(const JointConfig& config, const JointShape& shape,
+                              const CachePolicy& policy);
+
   // Seeds of the clips, before the first step: a policy that ranks tokens at random draws from
   // them.
   void seed(std::span<const uint64_t> clips) { trunk_.seed(clips); }
   // Before the first step of every clip.
-  void begin_clip() { trunk_.begin_clip(); }
+  void begin_clip() {
+    trunk_.begin_clip();
+    guidance_.begin_clip();
+  }
   // With buffers.vectors filled. Returns [rows, Cout, 1, H, W], fp32, device; valid until the next
   // call. Throws Error(kCancelled).
   ConstTensorView step(const JointStep& step, const StepHooks& hooks);
@@ -49,6 +57,8 @@ class JointTrunk {
   TokenGrid grid_;
   JointBuffers space_;
   Trunk trunk_;
+  GuidanceCache guidance_;
+  int64_t rows_ = 0;  // that the step computes
 };
 
 }  // namespace engine

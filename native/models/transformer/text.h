@@ -16,6 +16,10 @@ struct EncodedText {
   std::vector<int32_t> offsets;  // rows + 1: row r has text tokens [offsets[r], offsets[r + 1])
 
   int64_t rows() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  // Of the first `count` rows.
+  std::span<const int32_t> offsets_of(int64_t count) const {
+    return {offsets.data(), static_cast<size_t>(count) + 1};
+  }
 };
 
 struct Captions {

@@ -39,6 +39,7 @@ Trunk::Trunk(Backend& backend, const BlockSettings& settings, const BlockBuffers
              const CachePolicy& policy, const FeatureStoreShape& shape)
     : policy_(policy),
       backend_(backend),
+      all_x_(buffers.x),
       x_(buffers.x),
       scratch_(buffers.scratch),
       depth_(shape.depth),
@@ -76,6 +77,7 @@ void Trunk::begin_clip() {
 
 void Trunk::run(const BlockStep& step, const BlockAt& block_at, const StepHooks& hooks) {
   step_ = step.step;
+  x_ = all_x_.rows(0, step.rows);
   BlockStep decided = step;
   decided.decisions = decisions_.get();
   blocks_.begin_step(decided, hooks);

@@ -45,7 +45,9 @@ class Trunk {
 
   const CachePolicy& policy_;
   Backend& backend_;
-  TensorView x_, scratch_;
+  TensorView all_x_;
+  TensorView x_;  // of the rows that the step computes
+  TensorView scratch_;
   int depth_;
   int blocks_per_layer_;
   CacheNeeds needs_;

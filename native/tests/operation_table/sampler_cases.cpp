@@ -82,6 +82,19 @@ OperationCase variance_noise_case() {
           }};
 }
 
+OperationCase low_pass_case(int64_t planes, int64_t height, int64_t width, int64_t radius) {
+  const std::string name = case_name("low_pass", {planes, height, width, radius});
+  return {
+      name, planes, tolerance_of(DType::kF32), [=] {
+        const Source input = normal({planes, height, width}, 1);
+        return [=](Workbench& bench, Rows part) {
+          bench.backend().low_pass({.input = bench.in(input, part),
+                                    .radius = radius,
+                                    .output = bench.out({part.count, height, width}, DType::kF32)});
+        };
+      }};
+}
+
 }  // namespace
 
 std::vector<OperationCase> sampler_cases() {
@@ -92,6 +105,11 @@ std::vector<OperationCase> sampler_cases() {
   for (const int64_t channels : {0, 3, 4}) cases.push_back(guided_noise_case(channels));
   for (const int count : {1, 2, 3, 4, 5, 6}) cases.push_back(weighted_sum_case(count, 70));
   cases.push_back(variance_noise_case());
+  cases.push_back(low_pass_case(2, 1, 1, 0));
+  cases.push_back(low_pass_case(1, 1, 7, 0));
+  cases.push_back(low_pass_case(3, 5, 4, 1));
+  cases.push_back(low_pass_case(2, 9, 11, 4));
+  cases.push_back(low_pass_case(5, 30, 53, 6));
   return cases;
 }
 
