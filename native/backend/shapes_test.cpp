@@ -82,6 +82,17 @@ TEST(Shapes, FramesMustDivideTheTokens) {
   EXPECT_EQ(refusal(args), "residual_add: tokens_per_frame does not divide the number of tokens");
 }
 
+TEST(Shapes, ALowPassKeepsNoFrequencyOfHalfASideOrMore) {
+  const Tensor input({2, 5, 9}, DType::kF32), output({2, 5, 9}, DType::kF32);
+  EXPECT_EQ(refusal(LowPassArgs{.input = input, .radius = 2, .output = output}), "");
+  for (const int64_t radius : {-1, 3}) {
+    EXPECT_EQ(refusal(LowPassArgs{.input = input, .radius = radius, .output = output}),
+              "low_pass: the radius must be from 0 to less than half of height and width");
+  }
+  EXPECT_EQ(refusal(LowPassArgs{.input = input, .radius = 0, .output = input}),
+            "low_pass: the output must not be the input");
+}
+
 TEST(Shapes, ACopyBetweenDtypesIsRefused) {
   const Tensor whole({4}, DType::kF32), half({4}, DType::kBF16), longer({5}, DType::kF32);
   EXPECT_THROW(check_copy(whole, half), Error);
