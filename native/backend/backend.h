@@ -13,6 +13,7 @@
 
 #include "backend/attention.h"
 #include "backend/change.h"
+#include "backend/cluster.h"
 #include "backend/conv.h"
 #include "backend/elementwise.h"
 #include "backend/embed.h"
@@ -109,6 +110,10 @@ class Backend {
   virtual void update_differences(const UpdateDifferencesArgs& args) = 0;
   // frequency.h
   virtual void low_pass(const LowPassArgs& args) = 0;
+  // cluster.h
+  virtual void cluster_tokens(const ClusterTokensArgs& args) = 0;
+  virtual void raise_representatives(const RaiseRepresentativesArgs& args) = 0;
+  virtual void blend_clusters(const BlendClustersArgs& args) = 0;
 };
 
 struct CpuOptions {

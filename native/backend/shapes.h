@@ -44,6 +44,9 @@ void check_args(const LearnedVarianceNoiseArgs& args);
 void check_args(const RelativeL1Args& args);
 void check_args(const UpdateDifferencesArgs& args);
 void check_args(const LowPassArgs& args);
+void check_args(const ClusterTokensArgs& args);
+void check_args(const RaiseRepresentativesArgs& args);
+void check_args(const BlendClustersArgs& args);
 
 // What pack_linear and pack_conv are given.
 void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType compute);

@@ -93,6 +93,18 @@ TEST(Shapes, ALowPassKeepsNoFrequencyOfHalfASideOrMore) {
             "low_pass: the output must not be the input");
 }
 
+TEST(Shapes, TokensMakeNoMoreClustersThanThereAreOfThem) {
+  const Tensor input({4, 3, 5}, DType::kF32), clusters({4, 3}, DType::kI32);
+  const auto refused = [&](int64_t count, int64_t groups) {
+    const Tensor centroids({4, count, 5}, DType::kF32);
+    return refusal(ClusterTokensArgs{
+        .input = input, .centroids = centroids, .clusters = clusters, .groups = groups});
+  };
+  EXPECT_EQ(refused(3, 2), "");
+  EXPECT_EQ(refused(4, 2), "cluster_tokens: one cluster to as many as there are tokens");
+  EXPECT_EQ(refused(3, 3), "cluster_tokens: every group has as many rows");
+}
+
 TEST(Shapes, ACopyBetweenDtypesIsRefused) {
   const Tensor whole({4}, DType::kF32), half({4}, DType::kBF16), longer({5}, DType::kF32);
   EXPECT_THROW(check_copy(whole, half), Error);

@@ -61,6 +61,13 @@ struct ChangeNeeds {
   }
 };
 
+// Groups of tokens that stand for each other in the MLP of every block.
+struct ClusterSettings {
+  int64_t count = 0;   // of groups, no more than tokens; 0: none are made
+  int iterations = 1;  // of k-means at each refresh
+  float weight = 0;    // of the computed token in the values of its group
+};
+
 // What the policies keep between steps.
 struct CacheNeeds {
   bool features = false;  // module outputs [2n, N, C] of every block and module
@@ -73,9 +80,10 @@ struct CacheNeeds {
   // How the two halves of what the model predicts differ, in low and in high frequencies.
   bool guidance = false;
   ChangeNeeds changes = {};
+  ClusterSettings clusters = {};
 
   // Whether a refresh is made beside what is kept, which is needed once more.
-  bool refreshes_apart() const { return orders > 0 || changes.verification; }
+  bool refreshes_apart() const { return orders > 0 || changes.verification || clusters.count > 0; }
 };
 
 // One measured change, from `old` to `new`.

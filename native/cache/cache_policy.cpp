@@ -34,6 +34,7 @@ constexpr Entry kPolicies[] = {
     {"taylorseer", Part::kModules, make_taylorseer_policy},
     {"taylorseer_lite", Part::kTrunk, make_taylorseer_lite_policy},
     {"speca", Part::kWhole, make_speca_policy},
+    {"clusca", Part::kModules, make_clusca_policy},
     {"mask", Part::kTrunk, make_mask_policy},
     {"module_mask", Part::kModules, make_module_mask_policy},
     {"magcache", Part::kTrunk, make_magcache_policy},

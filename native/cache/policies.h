@@ -80,6 +80,9 @@ std::unique_ptr<CachePolicy> make_taylorseer_lite_policy(PolicyOptions& options,
 // is good.
 std::unique_ptr<CachePolicy> make_speca_policy(PolicyOptions& options,
                                                const PolicyContext& context);
+// ClusCa (arXiv 2509.10312): the same with MLPs corrected by one computed token of every group.
+std::unique_ptr<CachePolicy> make_clusca_policy(PolicyOptions& options,
+                                                const PolicyContext& context);
 // AdaCache (arXiv 2411.02397): the trunk's residual reused for as many steps as one module's change
 // allows.
 std::unique_ptr<CachePolicy> make_adacache_policy(PolicyOptions& options,

@@ -1,64 +1,49 @@
 // TaylorSeer (arXiv 2503.06923): between full steps every module's output is forecast from its
 // finite differences. The lite form forecasts what the whole trunk adds, and keeps nothing else.
-#include "backend/change.h"
-#include "cache/policies.h"
+#include "cache/taylor_timetable.h"
 
 namespace engine {
 
 namespace {
 
-struct TaylorseerSettings {
-  int interval = 0;
-  int order = 0;
-  int warm = 0;
-};
-
 // Published for DiT alone.
-TaylorseerSettings published_settings(const PolicyContext& context) {
+TaylorTimetable published_timetable(const PolicyContext& context) {
   const int order = published_taylor_order(context);
   if (counts_down(context)) return {.interval = 4, .order = order, .warm = 2};
   return {.interval = 3, .order = order, .warm = 3};
 }
 
-bool is_full(const TaylorseerSettings& settings, int step) {
-  const int last_warm = settings.warm - 1;
-  return step <= last_warm || (step - last_warm) % settings.interval == 0;
-}
-
 class TaylorseerPolicy : public CachePolicy {
  public:
-  TaylorseerPolicy(const PolicyContext& context, const TaylorseerSettings& settings, bool lite)
-      : context_(context), settings_(settings), lite_(lite) {}
+  TaylorseerPolicy(const PolicyContext& context, const TaylorTimetable& timetable, bool lite)
+      : context_(context), timetable_(timetable), lite_(lite) {}
 
   ModuleDecision decide(const ModuleSite& site) const override {
-    if (lite_ || is_full(settings_, site.step)) return {Decision::kRefresh, context_.tokens};
+    if (lite_ || timetable_.is_full(site.step)) return {Decision::kRefresh, context_.tokens};
     return {Decision::kForecast, 0};
   }
   TrunkDecision trunk(int step) const override {
-    return lite_ && !is_full(settings_, step) ? TrunkDecision::kForecast : TrunkDecision::kRun;
+    return lite_ && !timetable_.is_full(step) ? TrunkDecision::kForecast : TrunkDecision::kRun;
   }
   // Differences reach back over several full steps, but for those of order 0.
   bool is_refresh_point(int step) const override {
-    return step == 0 || (settings_.order == 0 && is_full(settings_, step));
+    return step == 0 || (timetable_.order == 0 && timetable_.is_full(step));
   }
   CacheNeeds needs() const override {
-    if (lite_) return {.trunk = TrunkKept::kResidual, .trunk_orders = settings_.order};
-    return {.features = true, .orders = settings_.order};
+    if (lite_) return {.trunk = TrunkKept::kResidual, .trunk_orders = timetable_.order};
+    return {.features = true, .orders = timetable_.order};
   }
 
  private:
   PolicyContext context_;
-  TaylorseerSettings settings_;
+  TaylorTimetable timetable_;
   bool lite_;
 };
 
 std::unique_ptr<CachePolicy> make(PolicyOptions& options, const PolicyContext& context, bool lite) {
-  TaylorseerSettings settings = published_settings(context);
-  settings.interval = options.integer("interval", settings.interval, 1, kMaxSteps);
-  settings.order = options.integer("order", settings.order, 0, kMaxDifferenceOrders);
-  settings.warm = options.integer("warm", settings.warm, 1, kMaxSteps);
+  const TaylorTimetable timetable = read_taylor_timetable(options, published_timetable(context));
   options.finish();
-  return std::make_unique<TaylorseerPolicy>(context, settings, lite);
+  return std::make_unique<TaylorseerPolicy>(context, timetable, lite);
 }
 
 }  // namespace

@@ -35,12 +35,17 @@ void TokenSelector::seed(std::span<const uint64_t> clips) {
   seeds_.assign(clips.begin(), clips.end());
 }
 
-ConstTensorView TokenSelector::select(const ModuleSite& site, int64_t k, ConstTensorView input) {
+ConstTensorView TokenSelector::select(const ModuleSite& site, int64_t k, ConstTensorView input,
+                                      ConstTensorView clusters) {
   const TensorView counters = store_.counters(site.layer, site.block, site.module);
   const int64_t rows = scores_.dim(0);
   TensorView indices;
   if (k > 0) indices = TensorView(indices_.data(), DType::kI32, {rows, k});
   if (needs_scores(k)) score(site, input, counters);
+  if (!clusters.empty()) {
+    check(settings_.score == TokenScore::kRandom, "tokens of a cluster are drawn at random");
+    backend_.raise_representatives({.scores = scores_, .clusters = clusters, .count = k});
+  }
   if (observer_ != nullptr) {
     observed_select(site, indices, counters);
   } else {

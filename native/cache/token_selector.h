@@ -55,8 +55,10 @@ class TokenSelector {
 
   // Updates the counters of the site and returns the chosen tokens, [rows, k], i32 on the device;
   // valid until the next call. Empty when k = 0. `input` [rows, N, C]: what the module would get,
-  // needed where needs_scores() and reads_input().
-  ConstTensorView select(const ModuleSite& site, int64_t k, ConstTensorView input);
+  // needed where needs_scores() and reads_input(). With `clusters` [rows, N], i32, below k, the
+  // scores must be random, and a token of every cluster is among the chosen.
+  ConstTensorView select(const ModuleSite& site, int64_t k, ConstTensorView input,
+                         ConstTensorView clusters = {});
 
  private:
   void score(const ModuleSite& site, ConstTensorView input, ConstTensorView counters);

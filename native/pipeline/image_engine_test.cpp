@@ -73,9 +73,15 @@ RenderRequest request_of(const ImageCase& of, const PolicySpec& policy = {}) {
 }
 
 std::vector<PolicySpec> policies() {
-  return {
-      {"none", {}}, {"fora", {}},       {"toca", {}},        {"toca", {{"fidelity", "upstream"}}},
-      {"duca", {}}, {"taylorseer", {}}, {"fastercache", {}}, {"mask+toca", {{"compute", "0,2-4"}}}};
+  return {{"none", {}},
+          {"fora", {}},
+          {"toca", {}},
+          {"toca", {{"fidelity", "upstream"}}},
+          {"duca", {}},
+          {"taylorseer", {}},
+          {"clusca", {}},
+          {"fastercache", {}},
+          {"mask+toca", {{"compute", "0,2-4"}}}};
 }
 
 class ImageEngineTest : public testing::TestWithParam<ImageCase> {

@@ -171,6 +171,8 @@ std::vector<PolicySpec> all_policies() {
           {"taylorseer_lite", {{"order", "2"}}},
           {"taylorseer_lite", {{"order", "0"}}},
           {"speca", {}},
+          {"clusca", {}},
+          {"magcache+clusca", {{"delta", "0.5"}}},
           {"mask", {{"compute", "0,1,5-7,11"}}},
           {"module_mask", {{"refresh", "all=0,1,5-7,11;temporal.mlp@1=0,5-13"}}},
           {"mask+module_mask", {{"compute", "0,1,5-7,11"}, {"refresh", "mlp=0,4,8"}}},

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/change.h"
+#include "backend/cpu/cluster.h"
 #include "backend/cpu/conv.h"
 #include "backend/cpu/elementwise.h"
 #include "backend/cpu/embed.h"
@@ -236,6 +237,15 @@ void CpuBackend::update_differences(const UpdateDifferencesArgs& args) {
 }
 void CpuBackend::low_pass(const LowPassArgs& args) {
   cpu::low_pass(context_, args);
+}
+void CpuBackend::cluster_tokens(const ClusterTokensArgs& args) {
+  cpu::cluster_tokens(context_, args);
+}
+void CpuBackend::raise_representatives(const RaiseRepresentativesArgs& args) {
+  cpu::raise_representatives(context_, args);
+}
+void CpuBackend::blend_clusters(const BlendClustersArgs& args) {
+  cpu::blend_clusters(context_, args);
 }
 
 }  // namespace engine::cpu

@@ -59,6 +59,9 @@ class CpuBackend final : public Backend {
   void relative_l1(const RelativeL1Args& args) override;
   void update_differences(const UpdateDifferencesArgs& args) override;
   void low_pass(const LowPassArgs& args) override;
+  void cluster_tokens(const ClusterTokensArgs& args) override;
+  void raise_representatives(const RaiseRepresentativesArgs& args) override;
+  void blend_clusters(const BlendClustersArgs& args) override;
 
  private:
   CpuContext context_;

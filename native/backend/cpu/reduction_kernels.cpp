@@ -97,6 +97,14 @@ void absolute_change(const float* a, const float* b, int64_t n, double* sums) {
       n, [=](int64_t i, int64_t count) { return absolute(widen(b + i, count)); });
 }
 
+double distance(const float* a, const float* b, int64_t n) {
+  return sum_vectors<Vec, kLanes>(n, [=](int64_t i, int64_t count) {
+    const Vec change = count == kLanes ? load(a + i) - load(b + i)
+                                       : load_first(a + i, count) - load_first(b + i, count);
+    return change < 0.0f ? -change : change;
+  });
+}
+
 // The moments of one block of pixels, walked once for each vector of channels.
 void block_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
                    double* squares) {
@@ -134,6 +142,7 @@ const ReductionKernels kReductionKernels{
     .squares = squares,
     .dot = dot,
     .absolute_change = absolute_change,
+    .distance = distance,
     .channel_moments = channel_moments,
 };
 

@@ -78,6 +78,8 @@ struct ReductionKernels {
   double (*dot)(ConstRow a, ConstRow b, int64_t n);
   // sums = {Σ |a - b|, Σ |b|}, differences and sums in double.
   void (*absolute_change)(const float* a, const float* b, int64_t n, double* sums);
+  // Σ |a - b|, in float.
+  double (*distance)(const float* a, const float* b, int64_t n);
   // Adds x and x² of `pixels` rows of `channels` to sums[channels] and squares[channels], in
   // double.
   void (*channel_moments)(const float* x, int64_t pixels, int64_t channels, double* sums,

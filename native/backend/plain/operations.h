@@ -55,5 +55,8 @@ void learned_variance_noise(const LearnedVarianceNoiseArgs& args);
 void relative_l1(const RelativeL1Args& args);
 void update_differences(const UpdateDifferencesArgs& args);
 void low_pass(const LowPassArgs& args);
+void cluster_tokens(const ClusterTokensArgs& args);
+void raise_representatives(const RaiseRepresentativesArgs& args);
+void blend_clusters(const BlendClustersArgs& args);
 
 }  // namespace engine::plain

@@ -76,6 +76,11 @@ class PlainBackend final : public Backend {
     plain::update_differences(args);
   }
   void low_pass(const LowPassArgs& args) override { plain::low_pass(args); }
+  void cluster_tokens(const ClusterTokensArgs& args) override { plain::cluster_tokens(args); }
+  void raise_representatives(const RaiseRepresentativesArgs& args) override {
+    plain::raise_representatives(args);
+  }
+  void blend_clusters(const BlendClustersArgs& args) override { plain::blend_clusters(args); }
 
  private:
   static void copy(ConstTensorView source, TensorView destination) {

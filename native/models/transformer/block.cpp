@@ -6,7 +6,6 @@
 
 #include "core/check.h"
 #include "engine/error.h"
-#include "models/transformer/flops.h"
 
 namespace engine {
 
@@ -30,7 +29,7 @@ BlockVectors block_vectors(ConstTensorView vectors, int64_t hidden) {
 
 BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                          const BlockBuffers& buffers, const CachePolicy& policy,
-                         FeatureStore& store)
+                         FeatureStore& store, TokenClusters* clusters)
     : backend_(backend),
       settings_(settings),
       all_(buffers),
@@ -38,6 +37,7 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
       space_(buffers),
       policy_(policy),
       store_(store),
+      clusters_(clusters),
       selector_(backend, store, policy.score_settings(),
                 {.rows = settings.rows,
                  .frames = settings.grid.frames,
@@ -134,7 +134,9 @@ void BlockRunner::add_kept(const BlockInput& block) {
 
 void BlockRunner::run_module(const BlockInput& block, Module module) {
   const ModuleDecision decision = step_.decisions->decide(site(block, module));
-  store_.begin_module(site(block, module), decision.decision);
+  // What a group takes of its token corrects a forecast: it is no reuse that could have drifted.
+  const bool corrects = clusters_ != nullptr && decision.decision == Decision::kPartial;
+  store_.begin_module(site(block, module), corrects ? Decision::kForecast : decision.decision);
   const auto start = std::chrono::steady_clock::now();
   chosen_ = {};
   if (decision.decision == Decision::kForecast) {
@@ -307,6 +309,12 @@ void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
     mlp_products(block, settings_.grid.tokens(), fresh_of(block, Module::kMlp));
     keep(block, Module::kMlp);
     store_.reset_counters(block.layer, block.kind, Module::kMlp);
+    if (clusters_ != nullptr) {
+      clusters_->refresh(site(block, Module::kMlp), fresh_of(block, Module::kMlp));
+    }
+  } else if (decision.decision == Decision::kPartial && clusters_ != nullptr) {
+    clustered_mlp(block, decision.tokens, space_.feature);
+    term.feature = space_.feature;
   } else if (decision.decision == Decision::kPartial) {
     partial_mlp(block, decision.tokens, feature_of(block, Module::kMlp));
     // The published code adds the MLP's input, not its output, to clean frames.
@@ -331,13 +339,26 @@ void BlockRunner::partial_mlp(const BlockInput& block, int64_t k, TensorView fea
   if (k > 0) recompute_mlp(block, feature);
 }
 
+void BlockRunner::clustered_mlp(const BlockInput& block, int64_t k, TensorView feature) {
+  const ModuleSite here = site(block, Module::kMlp);
+  flush();  // what is pending may lie in the place of `feature`
+  chosen_ = selector_.select(here, k, {}, clusters_->of(here));
+  const TensorView computed = chosen_mlp(block);
+  store_.forecast(here, feature);
+  clusters_->blend(here, chosen_, computed, feature);
+}
+
 void BlockRunner::recompute_mlp(const BlockInput& block, TensorView feature) {
+  backend_.scatter_rows({.input = chosen_mlp(block), .indices = chosen_, .output = feature});
+}
+
+TensorView BlockRunner::chosen_mlp(const BlockInput& block) {
   const int64_t k = chosen_.dim(1);
   const Shape compact{rows_, k, settings_.sizes.hidden};
   const TensorView output = front(space_.scratch, compact);
   normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
   mlp_products(block, k, output);
-  backend_.scatter_rows({.input = output, .indices = chosen_, .output = feature});
+  return output;
 }
 
 void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorView output) {
@@ -433,50 +454,6 @@ void BlockRunner::keep(const BlockInput& block, Module module) {
 void BlockRunner::modulate_input(const BlockInput& block, TensorView output) {
   pending_count_ = 0;
   normalise(block.noisy.attn, block.clean.attn, {}, output);
-}
-
-void BlockRunner::report_skipped(const BlockInput& block, Decision decision) {
-  chosen_ = {};
-  for (const Module module : {Module::kSelfAttention, Module::kCrossAttention, Module::kMlp}) {
-    if (module == Module::kCrossAttention && block.key_value.empty()) continue;
-    report(block, module, {decision, 0}, 0);
-  }
-}
-
-void BlockRunner::tap_module(const BlockInput& block, Module module) {
-  static constexpr std::array kNames{"attn", "cross-attn", "mlp"};
-  hooks_->tap("module." + std::to_string(block.layer) + "." + block_kind_name(block.kind) + "." +
-                  kNames[static_cast<size_t>(module)],
-              feature_of(block, module));
-}
-
-void BlockRunner::report(const BlockInput& block, Module module, const ModuleDecision& decision,
-                         double seconds) {
-  if (!hooks_->on_module) return;
-  const int64_t tokens = settings_.grid.tokens();
-  ModuleReport report;
-  report.step = step_.step;
-  report.layer = block.layer;
-  report.block = block.kind;
-  report.module = module;
-  report.decision = rows_ == settings_.rows ? decision.decision : Decision::kConditional;
-  report.tokens_computed = rows_ * decision.tokens;
-  report.tokens_reused = settings_.rows * tokens - report.tokens_computed;
-  report.seconds = seconds;
-  report.flops = nominal_flops(settings_.sizes, settings_.grid,
-                               {.block = block.kind,
-                                .module = module,
-                                .tokens = decision.tokens,
-                                .rows = rows_,
-                                .text_tokens = settings_.text_tokens_nominal});
-  report.drift = store_.end_module(site(block, module));
-  Tensor indices;
-  if (hooks_->want_indices && !chosen_.empty()) {
-    indices = Tensor(chosen_.shape(), DType::kI32);
-    backend_.download(chosen_, indices);
-    report.indices = indices;
-  }
-  hooks_->on_module(report);
 }
 
 }  // namespace engine

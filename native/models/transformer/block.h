@@ -11,6 +11,7 @@
 #include <array>
 
 #include "cache/change_meter.h"
+#include "cache/token_clusters.h"
 #include "cache/token_selector.h"
 #include "models/transformer/step_hooks.h"
 #include "models/transformer/weights.h"
@@ -83,9 +84,10 @@ struct BlockStep {
 
 class BlockRunner {
  public:
-  // All references must outlive the runner.
+  // All references must outlive the runner. `clusters`: null unless the policy wants groups of
+  // tokens.
   BlockRunner(Backend& backend, const BlockSettings& settings, const BlockBuffers& buffers,
-              const CachePolicy& policy, FeatureStore& store);
+              const CachePolicy& policy, FeatureStore& store, TokenClusters* clusters);
 
   // What the runner allocates beside its buffers.
   static uint64_t bytes_of(const CacheNeeds& needs, const Shape& stream);
@@ -129,8 +131,12 @@ class BlockRunner {
   void partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature);
   void mlp(const BlockInput& block, const ModuleDecision& decision);
   void partial_mlp(const BlockInput& block, int64_t k, TensorView feature);
+  // The MLP of one token of each group, and the forecasts of the others corrected by it.
+  void clustered_mlp(const BlockInput& block, int64_t k, TensorView feature);
   // The MLP of the chosen tokens, into `feature`.
   void recompute_mlp(const BlockInput& block, TensorView feature);
+  // The same, [rows, k, C], in scratch.
+  TensorView chosen_mlp(const BlockInput& block);
 
   // LN(x + pending terms)(1 + scale) + shift, of all tokens or of `indices`.
   void normalise(const Modulation& noisy, const Modulation& clean, ConstTensorView indices,
@@ -165,6 +171,7 @@ class BlockRunner {
   BlockBuffers space_;  // of these rows
   const CachePolicy& policy_;
   FeatureStore& store_;
+  TokenClusters* clusters_;
   TokenSelector selector_;
   CacheNeeds needs_;
   std::optional<ChangeMeter> meter_;

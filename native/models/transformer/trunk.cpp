@@ -28,6 +28,12 @@ std::vector<ModulePlace> places_of(const FeatureStoreShape& shape) {
   return places;
 }
 
+std::optional<TokenClusters> make_clusters(Backend& backend, const FeatureStoreShape& shape,
+                                           int64_t clips) {
+  if (shape.needs.clusters.count == 0) return std::nullopt;
+  return std::make_optional<TokenClusters>(backend, shape, clips);
+}
+
 void stop_if_cancelled(int step, const StepHooks& hooks) {
   if (!hooks.cancelled || !hooks.cancelled()) return;
   throw Error(ErrorCode::kCancelled, "the render was cancelled in step " + std::to_string(step));
@@ -47,7 +53,8 @@ Trunk::Trunk(Backend& backend, const BlockSettings& settings, const BlockBuffers
       needs_(shape.needs),
       store_(backend, shape),
       cache_(backend, trunk_shape(shape)),
-      blocks_(backend, settings, buffers, policy, store_) {
+      clusters_(make_clusters(backend, shape, settings.clips)),
+      blocks_(backend, settings, buffers, policy, store_, clusters_ ? &*clusters_ : nullptr) {
   if (needs_.shared != SharedFold::kNone) {
     shared_.emplace(backend, store_, policy.score_settings(), places_of(shape), buffers.scores,
                     buffers.indices);
@@ -62,6 +69,7 @@ Trunk::Trunk(Backend& backend, const BlockSettings& settings, const BlockBuffers
 
 uint64_t Trunk::cache_bytes(const FeatureStoreShape& shape) {
   return FeatureStore::bytes_of(shape) + TrunkCache::bytes_of(trunk_shape(shape)) +
+         TokenClusters::bytes_of(shape) +
          BlockRunner::bytes_of(shape.needs, {shape.rows, shape.tokens, shape.channels}) +
          (shape.needs.shared == SharedFold::kNone
               ? 0
@@ -72,6 +80,7 @@ void Trunk::begin_clip() {
   decisions_ = policy_.begin();
   store_.begin_clip();
   cache_.begin_clip();
+  if (clusters_) clusters_->begin_clip();
   blocks_.begin_clip();
 }
 

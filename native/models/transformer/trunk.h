@@ -53,6 +53,7 @@ class Trunk {
   CacheNeeds needs_;
   FeatureStore store_;
   TrunkCache cache_;
+  std::optional<TokenClusters> clusters_;
   BlockRunner blocks_;
   std::optional<SharedSelector> shared_;
   std::unique_ptr<PolicyRun> decisions_;

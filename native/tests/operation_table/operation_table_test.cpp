@@ -18,7 +18,7 @@ const std::vector<OperationCase>& all_cases() {
   static const std::vector<OperationCase> cases = [] {
     std::vector<OperationCase> all;
     for (auto part : {product_cases, attention_cases, token_cases, selection_cases, sampler_cases,
-                      frame_cases, change_cases}) {
+                      frame_cases, change_cases, cluster_cases}) {
       for (OperationCase& operation : part()) all.push_back(std::move(operation));
     }
     return all;
@@ -56,8 +56,12 @@ const Prepared& prepared(const OperationCase& operation) {
 }
 
 // The largest difference as a share of the largest expected value; infinite where only one side is
-// no number.
+// no number. Of integers none is allowed.
 double difference(const Tensor& found, const Tensor& expected) {
+  if (found.dtype() == DType::kI32) {
+    return std::memcmp(found.view().data(), expected.view().data(), found.bytes()) == 0 ? 0.0
+                                                                                        : INFINITY;
+  }
   const Tensor left = to_f32(found), right = to_f32(expected);
   double largest = 0.0, worst = 0.0;
   for (int64_t i = 0; i < left.elements(); ++i) {

@@ -73,5 +73,6 @@ std::vector<OperationCase> selection_cases();
 std::vector<OperationCase> sampler_cases();
 std::vector<OperationCase> frame_cases();
 std::vector<OperationCase> change_cases();
+std::vector<OperationCase> cluster_cases();
 
 }  // namespace engine::operation_table
