@@ -152,6 +152,16 @@ TEST(ImagePlan, SavesThePublishedShareOfDitsFlopsUnderDuca) {
   EXPECT_EQ(skipped, (std::vector<int>{47, 42, 38}));
 }
 
+TEST(ImagePlan, SavesThePublishedShareOfDitsFlopsUnderForecasts) {
+  const auto ratio = [](const PolicySpec& policy) {
+    const Plan plan = plan_of(kDitOriginal, policy);
+    return plan.flops_none / plan.flops;
+  };
+  EXPECT_NEAR(ratio({"taylorseer", {}}), 3.57, 0.005 * 3.57);
+  EXPECT_NEAR(ratio({"taylorseer", {{"interval", "3"}, {"order", "3"}}}), 2.77, 0.005 * 2.77);
+  EXPECT_NEAR(ratio({"clusca", {}}), 3.97, 0.005 * 3.97);
+}
+
 TEST(ImagePlan, FollowsTheSampler) {
   const Plan ddim = plan_of(kDitOriginal, {"toca", {}});
   const Plan ddpm = plan_of(kDitOriginal, {"toca", {}}, "ddpm");
