@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { asFarmError, errorCodes, FarmError } from "../common/errors.js";
 import { packageVersion } from "../common/version.js";
 import { addBatches } from "./commands/batches.js";
+import { addCalibrate } from "./commands/calibrate.js";
 import { addClips } from "./commands/clips.js";
 import { addCompare } from "./commands/compare.js";
 import { addDoctor } from "./commands/doctor.js";
@@ -46,7 +47,7 @@ function subcommandTerm(command: Command): string {
 
 /** The commands by what they are about, in the order of the help. */
 const groups: readonly (readonly [heading: string, readonly ((root: Command) => void)[]])[] = [
-  ["Render:", [addRender, addUp, addSubmit, addWatch, addEstimate, addCompare]],
+  ["Render:", [addRender, addUp, addSubmit, addWatch, addEstimate, addCompare, addCalibrate]],
   ["Batches:", [addBatches, addQueue]],
   ["Clips:", [addClips]],
   ["Farm:", [addWorkers, addProcesses, addSimulate]],

@@ -235,6 +235,39 @@ export interface NativeRenderResult {
   readonly peakBytes: number;
 }
 
+/** See native/include/engine/record.h. */
+export interface NativeModuleChanges {
+  readonly layer: number;
+  readonly block: NativeBlock;
+  readonly module: NativeModule;
+  /** Against the step before, the one before that, and so on, as far as steps are kept. */
+  readonly changes: readonly number[];
+}
+
+/** What one step of a render that computes everything changes. */
+export interface NativeStepRecord {
+  readonly step: number;
+  /** 0 to 1000. */
+  readonly timestep: number;
+  /** Size of the residual stream after the last block. */
+  readonly stream: number;
+  /** Of what all blocks add to the stream; as the modules' changes. */
+  readonly trunk: readonly number[];
+  /**
+   * By how much the frames are others (mean absolute difference of values of 0 to 255) when only
+   * this step reuses what the trunk added in the step before; 0 at step 0.
+   */
+  readonly output: number;
+  /** In order of execution. */
+  readonly modules: readonly NativeModuleChanges[];
+}
+
+/** Between two clips' values of 0 to 255. */
+export interface NativeFrameDifference {
+  readonly meanAbsolute: number;
+  readonly rootMeanSquare: number;
+}
+
 export interface NativeEngine {
   info(): NativeEngineInfo;
   /**
@@ -247,6 +280,20 @@ export interface NativeEngine {
     options: NativeRenderOptions,
     onEvent: (event: NativeEvent) => void,
   ): Promise<NativeRenderResult>;
+  /**
+   * Renders a clip under policy none, and once more from every step on with that step reused, and
+   * says what the steps change; nothing else may run meanwhile, and cancel() stops it.
+   */
+  record(
+    request: NativeRequest,
+    onStep: (done: number, total: number) => void,
+  ): Promise<readonly NativeStepRecord[]>;
+  /** How far the clip is under each policy from its own under none; as record(). */
+  compare(
+    request: NativeRequest,
+    policies: readonly NativePolicy[],
+    onStep: (done: number, total: number) => void,
+  ): Promise<readonly NativeFrameDifference[]>;
   releaseFrames(): void;
   /**
    * The running render rejects with code CANCELLED within a block; nothing happens when none runs.

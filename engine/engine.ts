@@ -7,8 +7,11 @@ import type {
   NativeEngineInfo,
   NativeEngineOptions,
   NativeEvent,
+  NativeFrameDifference,
+  NativePolicy,
   NativeRenderOptions,
   NativeRenderResult,
+  NativeStepRecord,
   NativeVersions,
 } from "./addon-types.js";
 import { translated, translatedAsync } from "./errors.js";
@@ -19,9 +22,11 @@ export type {
   NativeEngineInfo as EngineInfo,
   NativeEngineOptions as EngineOptions,
   NativeEvent as EngineEvent,
+  NativeFrameDifference as FrameDifference,
   NativeModule as Module,
   NativeModuleReport as ModuleReport,
   NativeRenderResult as RenderResult,
+  NativeStepRecord as StepRecord,
   NativeVersions as EngineVersions,
 } from "./addon-types.js";
 export type { RenderRequest } from "./request.js";
@@ -82,13 +87,42 @@ export class Engine {
     options: RenderOptions,
     onEvent: (event: NativeEvent) => void,
   ): Promise<NativeRenderResult> {
+    const native = nativeRenderOptions(options);
+    return this.#alone(() => this.#native.render(native, onEvent));
+  }
+
+  /**
+   * Renders one clip with everything computed, and once more from every step on with that step's
+   * trunk reused: how far steps and modules are from earlier ones, and what it matters. That is
+   * half as many renders as there are steps, and one. The request's policy must be none. `onStep`
+   * is told of the steps done and of all there will be. Rejects with CANCELLED after cancel.
+   */
+  async record(
+    request: RenderRequest,
+    onStep: (done: number, total: number) => void,
+  ): Promise<readonly NativeStepRecord[]> {
+    const native = nativeRenderRequest(request);
+    return this.#alone(() => this.#native.record(native, onStep));
+  }
+
+  /** How far the clip is under each policy from its own under none, in order; as record. */
+  async compare(
+    request: RenderRequest,
+    policies: readonly NativePolicy[],
+    onStep: (done: number, total: number) => void,
+  ): Promise<readonly NativeFrameDifference[]> {
+    for (const policy of policies) nativeRenderRequest({ ...request, policy });
+    const native = nativeRenderRequest(request);
+    return this.#alone(() => this.#native.compare(native, policies, onStep));
+  }
+
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
     if (this.#rendering) {
       throw new FarmError("FAILED_PRECONDITION", "the engine renders one clip at a time");
     }
-    const native = nativeRenderOptions(options);
     this.#rendering = true;
     try {
-      return await translatedAsync(() => this.#native.render(native, onEvent));
+      return await translatedAsync(work);
     } finally {
       this.#rendering = false;
     }

@@ -1,6 +1,8 @@
 // From what a user typed to what the tokenizer reads: score phrases, then the cleaning that the
-// text encoder was trained with. Worker and `tocafarm verify` both come here, so that they cannot
-// differ.
+// text encoder was trained with. Worker, `tocafarm verify` and `tocafarm calibrate` all come here,
+// so that they cannot differ.
+import { FarmError } from "../common/errors.js";
+import type { NativeModelTraits } from "./addon-types.js";
 import { cleanOnce } from "./prompt-clean.js";
 
 /** Phrases that Open-Sora appends; absent = not appended. Aesthetic 4 to 7, motion 0 to 100. */
@@ -8,6 +10,29 @@ export interface PromptScores {
   readonly aesthetic?: number | undefined;
   readonly motion?: number | undefined;
   readonly cameraMotion?: string | undefined;
+}
+
+// Of a prompt in a message.
+const quotedCharactersMax = 80;
+
+/**
+ * What a model of this kind is given: names of classes are looked up as they stand, since they are
+ * not written as captions are. Throws INVALID_ARGUMENT when nothing is left of a caption.
+ */
+export function modelPrompt(
+  prompt: string,
+  scores: PromptScores,
+  kind: NativeModelTraits["prompt"],
+): string {
+  const asked = appendScores(prompt, scores);
+  if (kind === "class") return asked;
+  const cleaned = cleanPrompt(asked);
+  if (cleaned !== "") return cleaned;
+  throw new FarmError(
+    "INVALID_ARGUMENT",
+    `nothing is left of the prompt ${JSON.stringify(prompt.slice(0, quotedCharactersMax))} ` +
+      "after cleaning: say in words what the clip shall show",
+  );
 }
 
 /** Cleaned as in training: two passes. */

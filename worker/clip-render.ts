@@ -8,7 +8,7 @@ import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
 import type { Engine, EngineEvent } from "../engine/engine.js";
 import { makePlan } from "../engine/plan.js";
-import { appendScores, cleanPrompt } from "../engine/prompt.js";
+import { modelPrompt } from "../engine/prompt.js";
 import { Encoder } from "./encoder.js";
 import type {
   DeviceSettings,
@@ -95,7 +95,7 @@ export class ClipRender {
 
   async #run(): Promise<RenderOutput> {
     const job = this.#job;
-    const cleanedPrompt = this.#cleanedPrompt();
+    const cleanedPrompt = modelPrompt(job.prompt, job.scores, job.model.traits.prompt);
     const plan = makePlan(job.model.configs, job.plan, this.#settings.dtype);
     if (job.trace !== "none") this.#trace = new TraceFile(join(job.folder, traceName));
     this.#throwIfFailed();
@@ -126,19 +126,6 @@ export class ClipRender {
       weightsDigest: this.#engine.info.weightsDigest,
       kind: this.#kind,
     };
-  }
-
-  /** Names of classes are looked up as they stand: they are not written as captions are. */
-  #cleanedPrompt(): string {
-    const asked = appendScores(this.#job.prompt, this.#job.scores);
-    if (this.#job.model.traits.prompt === "class") return asked;
-    const cleaned = cleanPrompt(asked);
-    if (cleaned !== "") return cleaned;
-    throw new FarmError(
-      "INVALID_ARGUMENT",
-      `nothing is left of the prompt ${JSON.stringify(this.#job.prompt.slice(0, 80))} ` +
-        "after cleaning: say in words what the clip shall show",
-    );
   }
 
   /** What goes wrong here ends the render: nothing may be thrown into the addon. */

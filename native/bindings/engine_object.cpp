@@ -3,6 +3,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "bindings/render_events.h"
@@ -51,6 +52,19 @@ RenderOptions render_options_from_js(const Napi::Object& object) {
   return options;
 }
 
+Napi::ThreadSafeFunction progress_channel(Napi::Env env, const Napi::Value& on_step) {
+  if (!on_step.IsFunction()) throw Error(ErrorCode::kInvalidArgument, "onStep must be a function");
+  return Napi::ThreadSafeFunction::New(env, on_step.As<Napi::Function>(), "tocafarm.passes", 0, 1);
+}
+
+PassProgress progress_on(const Napi::ThreadSafeFunction& channel) {
+  return [channel](int done, int total) {
+    deliver(channel, [done, total](Napi::Env env, Napi::Function listener) {
+      listener.Call({Napi::Number::New(env, done), Napi::Number::New(env, total)});
+    });
+  };
+}
+
 struct InstanceData {
   Napi::FunctionReference constructor;
 };
@@ -67,6 +81,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
   Napi::Function constructor = DefineClass(
       env, "NativeEngine",
       {InstanceMethod("info", &EngineObject::info), InstanceMethod("render", &EngineObject::render),
+       InstanceMethod("record", &EngineObject::record),
+       InstanceMethod("compare", &EngineObject::compare),
        InstanceMethod("releaseFrames", &EngineObject::release_frames),
        InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("cut", &EngineObject::cut),
        InstanceMethod("close", &EngineObject::close)});
@@ -124,38 +140,83 @@ Napi::Value EngineObject::info(const Napi::CallbackInfo& info) {
   return info_to_js(info.Env(), engine_info_);
 }
 
+template <typename Work, typename ToValue>
+Napi::Value EngineObject::promise_of(Napi::Env env, Napi::ThreadSafeFunction channel, Work work,
+                                     ToValue to_value) {
+  using Result = std::invoke_result_t<Work, Engine&>;
+  auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
+  auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
+  self->SuppressDestruct();  // the last owner may be on the engine's thread
+  thread_->begin_render();
+  rendering_ = true;
+  thread_->post([this, deferred, channel, self, work = std::move(work),
+                 to_value](std::unique_ptr<Engine>& engine) mutable {
+    Result result{};
+    const std::optional<Error> error = caught([&] { result = work(*engine); });
+    deliver(channel, [this, deferred, error, result = std::move(result), to_value, self](
+                         Napi::Env js, Napi::Function) {
+      rendering_ = false;
+      self->Reset();
+      if (error) return deferred->Reject(to_js(js, *error).Value());
+      deferred->Resolve(to_value(js, result));
+    });
+    channel.Release();
+  });
+  return deferred->Promise();
+}
+
+void EngineObject::check_idle() const {
+  if (closed_) throw Error(ErrorCode::kInvalidArgument, "the engine is closed");
+  if (rendering_) throw Error(ErrorCode::kInvalidArgument, "the engine renders one clip at a time");
+}
+
 Napi::Value EngineObject::render(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return translated(env, [&]() -> Napi::Value {
-    if (closed_) throw Error(ErrorCode::kInvalidArgument, "the engine is closed");
-    if (rendering_)
-      throw Error(ErrorCode::kInvalidArgument, "the engine renders one clip at a time");
+    check_idle();
     const RenderOptions options = render_options_from_js(argument_object(info, 0, "options"));
     if (!info[1].IsFunction())
       throw Error(ErrorCode::kInvalidArgument, "onEvent must be a function");
-    auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
     auto channel =
         Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "tocafarm.render", 0, 1);
-    auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
-    self->SuppressDestruct();  // the last owner may be on the engine's thread
-    thread_->begin_render();
-    rendering_ = true;
-    thread_->post(
-        [this, options, deferred, channel, self](std::unique_ptr<Engine>& engine) mutable {
-          RenderResult result;
-          const std::optional<Error> error = caught([&] {
-            EventSink sink(channel, *thread_);
-            result = engine->render(options, sink, thread_->signals());
-          });
-          deliver(channel, [this, deferred, error, result, self](Napi::Env js, Napi::Function) {
-            rendering_ = false;
-            self->Reset();
-            if (error) return deferred->Reject(to_js(js, *error).Value());
-            deferred->Resolve(result_to_js(js, result));
-          });
-          channel.Release();
-        });
-    return deferred->Promise();
+    return promise_of(
+        env, channel,
+        [this, options, channel](Engine& engine) {
+          EventSink sink(channel, *thread_);
+          return engine.render(options, sink, thread_->signals());
+        },
+        result_to_js);
+  });
+}
+
+Napi::Value EngineObject::record(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    check_idle();
+    const RenderRequest request = request_from_js(argument_object(info, 0, "request"));
+    const auto channel = progress_channel(env, info[1]);
+    return promise_of(
+        env, channel,
+        [this, request, channel](Engine& engine) {
+          return engine.record(request, thread_->signals(), progress_on(channel));
+        },
+        records_to_js);
+  });
+}
+
+Napi::Value EngineObject::compare(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    check_idle();
+    const RenderRequest request = request_from_js(argument_object(info, 0, "request"));
+    const std::vector<PolicySpec> policies = policies_from_js(info[1]);
+    const auto channel = progress_channel(env, info[2]);
+    return promise_of(
+        env, channel,
+        [this, request, policies, channel](Engine& engine) {
+          return engine.compare(request, policies, thread_->signals(), progress_on(channel));
+        },
+        differences_to_js);
   });
 }
 

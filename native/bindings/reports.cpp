@@ -36,6 +36,12 @@ Napi::Array numbers(Napi::Env env, const std::vector<int>& values) {
   return array;
 }
 
+Napi::Array numbers(Napi::Env env, const std::vector<double>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, number(env, values[i]));
+  return array;
+}
+
 // JSON knows no infinity: what is no number is null.
 Napi::Value ratio_or_null(Napi::Env env, const std::optional<double>& ratio) {
   return ratio && std::isfinite(*ratio) ? Napi::Value(number(env, *ratio)) : env.Null();
@@ -94,6 +100,27 @@ Napi::Object module_report_to_js(Napi::Env env, const ModuleReport& report,
   js.Set("flops", number(env, report.flops));
   js.Set("drift", ratio_or_null(env, report.drift));
   js.Set("indices", indices_to_js(env, indices));
+  return js;
+}
+
+Napi::Object record_to_js(Napi::Env env, const StepRecord& step) {
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("step", number(env, step.step));
+  js.Set("timestep", number(env, step.timestep));
+  js.Set("stream", number(env, step.stream));
+  js.Set("trunk", numbers(env, step.trunk));
+  js.Set("output", number(env, step.output));
+  Napi::Array modules = Napi::Array::New(env, step.modules.size());
+  for (uint32_t i = 0; i < step.modules.size(); ++i) {
+    const ModuleChanges& module = step.modules[i];
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("layer", number(env, module.layer));
+    entry.Set("block", text(env, block_kind_name(module.block)));
+    entry.Set("module", text(env, module_name(module.module)));
+    entry.Set("changes", numbers(env, module.changes));
+    modules.Set(i, entry);
+  }
+  js.Set("modules", modules);
   return js;
 }
 
@@ -177,6 +204,23 @@ Napi::Object result_to_js(Napi::Env env, const RenderResult& result) {
   js.Set("width", number(env, result.width));
   js.Set("peakBytes", number(env, result.peak_bytes));
   return js;
+}
+
+Napi::Array records_to_js(Napi::Env env, const std::vector<StepRecord>& steps) {
+  Napi::Array array = Napi::Array::New(env, steps.size());
+  for (uint32_t i = 0; i < steps.size(); ++i) array.Set(i, record_to_js(env, steps[i]));
+  return array;
+}
+
+Napi::Array differences_to_js(Napi::Env env, const std::vector<FrameDifference>& differences) {
+  Napi::Array array = Napi::Array::New(env, differences.size());
+  for (uint32_t i = 0; i < differences.size(); ++i) {
+    Napi::Object js = Napi::Object::New(env);
+    js.Set("meanAbsolute", number(env, differences[i].mean_absolute));
+    js.Set("rootMeanSquare", number(env, differences[i].root_mean_square));
+    array.Set(i, js);
+  }
+  return array;
 }
 
 Napi::Object stage_event_to_js(Napi::Env env, Stage stage, double seconds) {

@@ -15,6 +15,8 @@ Napi::Object traits_to_js(Napi::Env env, const ModelTraits& traits);
 Napi::Object plan_to_js(Napi::Env env, const Plan& plan);
 Napi::Object info_to_js(Napi::Env env, const EngineInfo& info);
 Napi::Object result_to_js(Napi::Env env, const RenderResult& result);
+Napi::Array records_to_js(Napi::Env env, const std::vector<StepRecord>& steps);
+Napi::Array differences_to_js(Napi::Env env, const std::vector<FrameDifference>& differences);
 Napi::Object stage_event_to_js(Napi::Env env, Stage stage, double seconds);
 // `indices`: what the report's views pointed at, copied when the event left the engine's thread;
 // one entry a module.

@@ -34,6 +34,18 @@ ModelConfigs configs_from_js(const Napi::Object& object) {
           .model_index = get_string(object, "modelIndex")};
 }
 
+std::vector<PolicySpec> policies_from_js(const Napi::Value& value) {
+  if (!value.IsArray()) throw Error(ErrorCode::kInvalidArgument, "policies must be an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<PolicySpec> policies;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value each = array.Get(i);
+    if (!each.IsObject()) throw Error(ErrorCode::kInvalidArgument, "a policy must be an object");
+    policies.push_back(policy_from_js(each.As<Napi::Object>()));
+  }
+  return policies;
+}
+
 RenderRequest request_from_js(const Napi::Object& object) {
   RenderRequest request;
   request.prompt = get_string(object, "prompt");

@@ -11,6 +11,7 @@ namespace engine::bindings {
 
 ModelConfigs configs_from_js(const Napi::Object& object);
 RenderRequest request_from_js(const Napi::Object& object);
+std::vector<PolicySpec> policies_from_js(const Napi::Value& value);
 DType dtype_from_js(Napi::Env env, const std::string& name);
 
 }  // namespace engine::bindings

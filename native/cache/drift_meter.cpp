@@ -16,12 +16,8 @@ constexpr int kNever = -1;
 constexpr size_t kLanes = 16;
 using Lanes = std::array<float, kLanes>;
 
-int64_t sample_rows(const DriftShape& shape) {
-  return std::min(shape.rows, kDriftSampleRows);
-}
-
 Shape sample_shape(const DriftShape& shape) {
-  return {1, sample_rows(shape), shape.channels};
+  return {1, std::min(shape.rows, kDriftSampleRows), shape.channels};
 }
 
 double sum(const Lanes& lanes) {
@@ -51,24 +47,14 @@ void add_row(const float* fresh, const float* kept, size_t channels, double& cha
 }  // namespace
 
 DriftMeter::DriftMeter(Backend& backend, const DriftShape& shape)
-    : backend_(backend),
-      shape_(shape),
-      indices_(backend.allocate({1, sample_rows(shape)}, DType::kI32)),
-      sample_(backend.allocate(sample_shape(shape), DType::kF32)),
+    : shape_(shape),
+      sample_(backend, shape.rows, shape.channels, kDriftSampleRows),
       kept_(sample_shape(shape), DType::kF32),
       fresh_(sample_shape(shape), DType::kF32),
-      last_reuse_(static_cast<size_t>(shape.modules), kNever) {
-  const int64_t count = sample_rows(shape);
-  Tensor indices({1, count}, DType::kI32);
-  for (int64_t i = 0; i < count; ++i) {
-    indices.view().i32()[i] = static_cast<int32_t>(i * shape.rows / count);
-  }
-  backend.upload(indices, indices_);
-}
+      last_reuse_(static_cast<size_t>(shape.modules), kNever) {}
 
 uint64_t DriftMeter::bytes_of(const DriftShape& shape) {
-  const auto count = static_cast<uint64_t>(sample_rows(shape));
-  return count * sizeof(int32_t) + count * static_cast<uint64_t>(shape.channels) * sizeof(float);
+  return RowSample::bytes_of(shape.rows, shape.channels, kDriftSampleRows);
 }
 
 void DriftMeter::before(int64_t module, int step, Decision decision, ConstTensorView kept) {
@@ -80,27 +66,20 @@ void DriftMeter::before(int64_t module, int step, Decision decision, ConstTensor
   // A reuse at a later step was another clip's.
   measures_ = last_reuse != kNever && last_reuse < step;
   last_reuse = kNever;
-  if (measures_) sample(kept, kept_);
+  if (measures_) sample_.read(kept, kept_);
 }
 
 std::optional<double> DriftMeter::after(ConstTensorView fresh) {
   if (!measures_) return std::nullopt;
   measures_ = false;
-  sample(fresh, fresh_);
+  sample_.read(fresh, fresh_);
   const auto channels = static_cast<size_t>(shape_.channels);
   double change = 0, size = 0;
-  for (size_t row = 0; row < static_cast<size_t>(sample_rows(shape_)); ++row) {
+  for (size_t row = 0; row < static_cast<size_t>(sample_.count()); ++row) {
     add_row(fresh_.f32() + row * channels, kept_.f32() + row * channels, channels, change, size);
   }
   if (size == 0) return std::nullopt;
   return change / size;
-}
-
-void DriftMeter::sample(ConstTensorView from, Tensor& host) {
-  backend_.gather_rows({.input = from.reshaped({1, shape_.rows, shape_.channels}),
-                        .indices = indices_,
-                        .output = sample_});
-  backend_.download(sample_, host);
 }
 
 }  // namespace engine

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "backend/backend.h"
+#include "cache/row_sample.h"
 #include "engine/plan.h"
 
 namespace engine {
@@ -35,13 +35,9 @@ class DriftMeter {
   std::optional<double> after(ConstTensorView fresh);
 
  private:
-  void sample(ConstTensorView from, Tensor& host);
-
-  Backend& backend_;
   DriftShape shape_;
-  Tensor indices_;               // [1, sample], i32
-  Tensor sample_;                // [1, sample, channels], fp32
-  Tensor kept_, fresh_;          // the same, host
+  RowSample sample_;
+  Tensor kept_, fresh_;          // [1, sample, channels], fp32, host
   std::vector<int> last_reuse_;  // of each module, the step; -1 = not since its refresh
   bool measures_ = false;
 };

@@ -15,6 +15,7 @@
 #include "pipeline/latent_file.h"
 #include "pipeline/model_family.h"
 #include "pipeline/model_plan.h"
+#include "pipeline/recording.h"
 #include "samplers/noise.h"
 
 namespace engine {
@@ -80,6 +81,30 @@ class LoadedEngine : public Engine {
     }
   }
 
+  std::vector<StepRecord> record(const RenderRequest& request, const RenderSignals& signals,
+                                 const PassProgress& on_step) override {
+    // Single steps are left out under a policy of this kind.
+    const std::vector<PolicySpec> passes{policy_without(1, request.steps)};
+    std::vector<StepRecord> steps;
+    with_recording(request, passes, signals, on_step,
+                   [&](Recording& recording) { steps = recording.record(); });
+    const Plan plan = make_plan(configs_, request, dtype_);
+    for (StepRecord& step : steps) {
+      step.timestep = plan.steps[static_cast<size_t>(step.step)].timestep;
+    }
+    return steps;
+  }
+
+  std::vector<FrameDifference> compare(const RenderRequest& request,
+                                       const std::vector<PolicySpec>& policies,
+                                       const RenderSignals& signals,
+                                       const PassProgress& on_step) override {
+    std::vector<FrameDifference> differences;
+    with_recording(request, policies, signals, on_step,
+                   [&](Recording& recording) { differences = recording.compare(policies); });
+    return differences;
+  }
+
  private:
   std::unique_ptr<ClipModel> load_model(const EngineOptions& options) {
     check_memory(*backend_, planned_weights_bytes(configs_, dtype_), "the model",
@@ -87,13 +112,50 @@ class LoadedEngine : public Engine {
     return family_->load(*backend_, options.model, dtype_);
   }
 
+  // Prepares a clip that is rendered under policy none and under `policies`.
+  void with_recording(const RenderRequest& request, const std::vector<PolicySpec>& policies,
+                      const RenderSignals& signals, const PassProgress& on_step,
+                      const std::function<void(Recording&)>& work) {
+    if (request.policy.name != "none") {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "clips are compared with policy none, not with " + request.policy.name);
+    }
+    RenderOptions options;
+    options.request = request;
+    for (const PolicySpec& policy : policies) {
+      options.request.policy = policy;
+      check_render_memory(make_plan(configs_, options.request, dtype_));
+    }
+    const std::function<bool()> stopped = [&signals] { return signals.cancelled.load(); };
+    const Tensor latent = initial_latent(options);
+    const Conditions conditions = model_->condition(request.prompt, stopped);
+    const RecordingJob job{.request = &request,
+                           .conditions = &conditions,
+                           .initial_latent = latent,
+                           .steps = request.steps,
+                           .cancelled = stopped,
+                           .on_step = on_step};
+    Recording recording(*backend_, *model_, job);
+    try {
+      work(recording);
+    } catch (const Error&) {
+      model_->release_workspace();
+      throw;
+    }
+    model_->release_workspace();
+  }
+
+  void check_render_memory(const Plan& plan) const {
+    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
+                 "ask for fewer frames or a smaller size");
+  }
+
   RenderResult render_clip(const RenderOptions& options, RenderSink& sink,
                            const RenderSignals& signals) {
     const Clock::time_point start = Clock::now();
     const RenderRequest& request = options.request;
     const Plan plan = make_plan(configs_, request, dtype_);
-    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
-                 "ask for fewer frames or a smaller size");
+    check_render_memory(plan);
 
     SamplerState from{.step = 0, .latent = initial_latent(options)};
     const ClipIdentity clip = identity_of(request, plan, from.latent);

@@ -108,6 +108,19 @@ class ImageEngineTest : public testing::TestWithParam<ImageCase> {
   std::unique_ptr<Engine> engine_;
 };
 
+TEST_P(ImageEngineTest, ARecordingTellsWhatLeavingAStepOutDoes) {
+  const RenderRequest request = request_of(GetParam());
+  const PolicySpec without_third{.name = "mask", .options = {{"compute", "0-2,4-5"}}};
+  const RenderSignals signals;
+  const PassProgress ignore = [](int, int) {};
+  const std::vector<StepRecord> steps = engine_->record(request, signals, ignore);
+  ASSERT_EQ(steps.size(), 6);
+  EXPECT_GT(steps[3].output, 0);
+  // What the sampler carries from step to step is taken along.
+  EXPECT_EQ(steps[3].output,
+            engine_->compare(request, {without_third}, signals, ignore).front().mean_absolute);
+}
+
 TEST_P(ImageEngineTest, WhatItComputesIsWhatItsPlanSaid) {
   for (const PolicySpec& policy : policies()) {
     const RenderOptions asked = options(policy);

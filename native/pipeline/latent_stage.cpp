@@ -99,6 +99,7 @@ Tensor run_sampler(Backend& backend, ClipSampler& sampler, const CachePolicy& po
                         .on_module = [&](const ModuleReport& module) { collector.add(module); },
                         .want_indices = job.want_indices,
                         .selection = job.selection,
+                        .recorder = job.recorder,
                         .tap = {},
                         .on_trunk =
                             [&](int step, TrunkDecision decision, bool refresh_point) {

@@ -31,6 +31,7 @@ struct DenoiseJob {
   bool published_sampler = false;
   bool want_indices = false;
   SelectionObserver* selection = nullptr;
+  ChangeRecorder* recorder = nullptr;  // under policy none
   std::function<bool()> cancelled;
   std::function<void(const StepReport&)> on_step;
   // Called with the state before a step, and with the number of steps after the last: before the

@@ -182,6 +182,15 @@ class EngineDouble implements NativeEngine {
     return { seconds: 1, frames: request.frames, ...size, peakBytes: 1000 };
   }
 
+  /** It has no numbers that could be recorded or compared. */
+  async record(): Promise<never> {
+    throw coded("UNSUPPORTED", "the test double records nothing");
+  }
+
+  async compare(): Promise<never> {
+    throw coded("UNSUPPORTED", "the test double compares nothing");
+  }
+
   releaseFrames(): void {
     this.#groupsOut -= 1;
     this.#onRelease?.();

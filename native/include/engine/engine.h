@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "core/dtype.h"
 #include "engine/model_traits.h"
 #include "engine/plan.h"
+#include "engine/record.h"
 #include "engine/report.h"
 #include "engine/request.h"
 
@@ -106,6 +108,9 @@ class RenderSink {
   virtual void on_frames(ConstTensorView rgb, int first) = 0;
 };
 
+// Told of the steps done, over all passes that a call makes, and of all there will be.
+using PassProgress = std::function<void(int done, int total)>;
+
 class Engine {
  public:
   // Throws Error: kNotFound, kInvalidCheckpoint, kOutOfMemory (needed and available named),
@@ -125,6 +130,17 @@ class Engine {
   // After any error but kDeviceLost the engine renders the next clip as if nothing had happened.
   virtual RenderResult render(const RenderOptions& options, RenderSink& sink,
                               const RenderSignals& signals) = 0;
+  // Renders a clip with everything computed, and once more from every step on with that step's
+  // trunk reused: how steps and modules change, and what it matters, is what a schedule is found
+  // from. The request's policy must be none. Throws as render().
+  virtual std::vector<StepRecord> record(const RenderRequest& request, const RenderSignals& signals,
+                                         const PassProgress& on_step) = 0;
+  // How far the clip is from its own under policy none, which must be the request's, under each of
+  // `policies`. Throws as render().
+  virtual std::vector<FrameDifference> compare(const RenderRequest& request,
+                                               const std::vector<PolicySpec>& policies,
+                                               const RenderSignals& signals,
+                                               const PassProgress& on_step) = 0;
 };
 
 // SHA-256 over the weights of all parts of a model folder, the same for any container of the same

@@ -150,6 +150,7 @@ void BlockRunner::run_module(const BlockInput& block, Module module) {
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   if (hooks_->tap) tap_module(block, module);
+  if (hooks_->recorder != nullptr) record(block, module);
   report(block, module, decision, elapsed.count());
 }
 

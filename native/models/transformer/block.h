@@ -163,6 +163,7 @@ class BlockRunner {
   void report(const BlockInput& block, Module module, const ModuleDecision& decision,
               double seconds);
   void tap_module(const BlockInput& block, Module module);
+  void record(const BlockInput& block, Module module);
 
   Backend& backend_;
   BlockSettings settings_;

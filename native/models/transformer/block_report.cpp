@@ -19,6 +19,16 @@ void BlockRunner::tap_module(const BlockInput& block, Module module) {
               feature_of(block, module));
 }
 
+void BlockRunner::record(const BlockInput& block, Module module) {
+  const RowVectors gate = module == Module::kSelfAttention ? block.noisy.attn.gate
+                          : module == Module::kMlp         ? block.noisy.mlp.gate
+                                                           : RowVectors{};
+  // All rows are of one clip and so of one time: they share the gate.
+  ConstTensorView factors;
+  if (gate.data != nullptr) factors = {gate.data, DType::kF32, {settings_.sizes.hidden}};
+  hooks_->recorder->ran(site(block, module), feature_of(block, module), factors);
+}
+
 void BlockRunner::report(const BlockInput& block, Module module, const ModuleDecision& decision,
                          double seconds) {
   if (!hooks_->on_module) return;

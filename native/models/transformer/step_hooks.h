@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "cache/change_recorder.h"
 #include "cache/token_selector.h"
 #include "engine/report.h"
 
@@ -21,6 +22,8 @@ struct StepHooks {
   std::function<void(const ModuleReport&)> on_module;
   bool want_indices = false;  // fill ModuleReport::indices
   SelectionObserver* selection = nullptr;
+  // Of one clip under policy none, which computes everything.
+  ChangeRecorder* recorder = nullptr;
   TensorTap tap;
   // Called when it is decided what the step does with the trunk, before the layers that this speaks
   // of: whether the step is a refresh point of this run.

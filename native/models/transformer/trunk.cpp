@@ -91,6 +91,7 @@ void Trunk::run(const BlockStep& step, const BlockAt& block_at, const StepHooks&
   decided.decisions = decisions_.get();
   blocks_.begin_step(decided, hooks);
   const LayerSpan span = span_at(step_);
+  if (hooks.recorder != nullptr) hooks.recorder->begin(step_, x_);
   StepChanges changes;
   if (needs_.changes.modulated_input) {
     blocks_.modulate_input(block_at(0), scratch_);
@@ -114,6 +115,7 @@ void Trunk::run(const BlockStep& step, const BlockAt& block_at, const StepHooks&
     skip_layers(span, decision, block_at, hooks);
   }
   if (!chosen) run_layers(span.last, depth_, block_at, hooks);
+  if (hooks.recorder != nullptr) hooks.recorder->end(x_);
   changes.output = cache_.end_step(x_);
   changes.module = blocks_.module_change();
   changes.verification = blocks_.verification();
