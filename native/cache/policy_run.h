@@ -26,7 +26,8 @@ class PolicyRun {
   // Asked once a step, in order, when the layers before the policy's span have run and what they
   // tell is measured. A run's first step must be kRun.
   virtual TrunkDecision decide_trunk(int step, const StepChanges& changes) = 0;
-  // Asked after decide_trunk() about the modules that run; also about the step after.
+  // Asked after decide_trunk() about the modules that run, of layers in front of the span before
+  // it. Of a static policy also about the step after.
   virtual ModuleDecision decide(const ModuleSite& site) const = 0;
   // Asked after decide_trunk(): the last block is computed beside its forecast, which is compared
   // with it. What is computed goes on, and is not kept.

@@ -166,6 +166,22 @@ TEST_F(STDiT3Test, APolicyThatNeverSkipsGivesTheBitsOfNone) {
   }
 }
 
+TEST_F(STDiT3Test, APolicyForTheTrunkThatNeverSkipsLeavesTheRankingAlone) {
+  for (const char* const score : {"entropy", "attention", "value_norm", "similarity"}) {
+    const Tensor toca = run({{1, 3}}, ranked_by(score));
+    for (const char* const trunk : {"fbcache", "dbcache", "teacache"}) {
+      PolicySpec both = ranked_by(score);
+      both.name = std::string(trunk) + "+toca";
+      if (both.name.starts_with("teacache")) {
+        both.options.insert({{"delta", "0"}, {"polynomial", "1,0"}});
+      } else {
+        both.options["threshold"] = "0";
+      }
+      EXPECT_TRUE(same_bits(toca, run({{1, 3}}, both))) << both.name << " " << score;
+    }
+  }
+}
+
 const std::vector<PolicySpec>& skipping_policies() {
   static const std::vector<PolicySpec> specs{{"taylorseer", {{"order", "2"}}},
                                              {"taylorseer_lite", {}},

@@ -298,6 +298,9 @@ bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
       return true;
     }
   }
+  // Blocks in front of a span run before it is decided whether the span does, and with it what is
+  // left for the next step.
+  if (policy_.is_dynamic()) return true;
   ModuleSite next = site(block, source);
   ++next.step;
   return step_.decisions->decide(next).decision != Decision::kRefresh;
