@@ -20,14 +20,15 @@ class TaylorseerPolicy : public CachePolicy {
 
   ModuleDecision decide(const ModuleSite& site) const override {
     if (lite_ || timetable_.is_full(site.step)) return {Decision::kRefresh, context_.tokens};
-    return {Decision::kForecast, 0};
+    return {forecasts() ? Decision::kForecast : Decision::kReuse, 0};
   }
   TrunkDecision trunk(int step) const override {
-    return lite_ && !timetable_.is_full(step) ? TrunkDecision::kForecast : TrunkDecision::kRun;
+    if (!lite_ || timetable_.is_full(step)) return TrunkDecision::kRun;
+    return forecasts() ? TrunkDecision::kForecast : TrunkDecision::kReuse;
   }
   // Differences reach back over several full steps, but for those of order 0.
   bool is_refresh_point(int step) const override {
-    return step == 0 || (timetable_.order == 0 && timetable_.is_full(step));
+    return step == 0 || (!forecasts() && timetable_.is_full(step));
   }
   CacheNeeds needs() const override {
     if (lite_) return {.trunk = TrunkKept::kResidual, .trunk_orders = timetable_.order};
@@ -35,6 +36,9 @@ class TaylorseerPolicy : public CachePolicy {
   }
 
  private:
+  // Of order 0 a forecast is what was kept.
+  bool forecasts() const { return timetable_.order > 0; }
+
   PolicyContext context_;
   TaylorTimetable timetable_;
   bool lite_;

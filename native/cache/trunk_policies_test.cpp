@@ -179,6 +179,13 @@ TEST(TaylorseerPolicy, ForecastsBetweenFullSteps) {
   EXPECT_EQ(published->decide({.step = 4}).decision, Decision::kForecast);
 }
 
+TEST(TaylorseerPolicy, OfOrderZeroReusesWhatIsKept) {
+  const auto policy = make_policy({"taylorseer", {{"order", "0"}}}, kOpenSora);
+  EXPECT_EQ(policy->decide({.step = 4}).decision, Decision::kReuse);
+  EXPECT_EQ(policy->decide({.step = 5}).decision, Decision::kRefresh);
+  EXPECT_EQ(refresh_points(*policy).size(), 12u);
+}
+
 TEST(TaylorseerPolicy, LiteForecastsTheTrunk) {
   const auto policy = make_policy({"taylorseer_lite", {{"order", "2"}}}, kOpenSora);
   EXPECT_FALSE(policy->needs().features);
@@ -189,6 +196,7 @@ TEST(TaylorseerPolicy, LiteForecastsTheTrunk) {
   EXPECT_EQ(refresh_points(*policy), std::vector<int>{0});
   const auto reuse = make_policy({"taylorseer_lite", {{"order", "0"}}}, kOpenSora);
   EXPECT_EQ(refresh_points(*reuse).size(), 12u);  // nothing reaches back
+  EXPECT_EQ(reuse->trunk(4), TrunkDecision::kReuse);
 }
 
 TEST(ComposedPolicy, CatchesUpAtTheNextStepThatRuns) {

@@ -168,6 +168,7 @@ std::vector<PolicySpec> all_policies() {
           {"pab", {}},
           {"duca", {}},
           {"taylorseer", {}},
+          {"taylorseer", {{"order", "0"}}},
           {"taylorseer_lite", {{"order", "2"}}},
           {"taylorseer_lite", {{"order", "0"}}},
           {"speca", {}},
@@ -189,6 +190,7 @@ std::vector<PolicySpec> all_policies() {
           {"delta_dit", {}},
           {"delta_dit+fora", {{"delta_dit.interval", "3"}, {"layers", "1"}}},
           {"tgate", {}},
+          {"tgate", {{"gate", "7"}, {"self_interval", "3"}}},
           {"fastercache", {}},
           {"fastercache", {{"from", "2"}, {"interval", "3"}}}};
 }
