@@ -71,8 +71,10 @@ class ComposedPolicy : public CachePolicy {
   }
   bool is_refresh_point(int step) const override {
     if (!trunk_->is_refresh_point(step)) return false;
-    // Which steps a dynamic policy runs, and with it what has to be caught up, nobody knows yet.
-    return is_dynamic() || catches_up_all(*modules_, step, last_run(step));
+    // Which steps a dynamic policy runs, and with it what has to be caught up, nobody knows yet:
+    // at most all since step 0, which always runs.
+    const int since = is_dynamic() ? std::min(step - 1, 0) : last_run(step);
+    return catches_up_all(*modules_, step, since);
   }
 
   CacheNeeds needs() const override {

@@ -44,9 +44,16 @@ class PabPolicy : public CachePolicy {
     if (reuses(site)) return {Decision::kReuse, 0};
     return {Decision::kRefresh, context_.tokens};
   }
-  // Every module has a rhythm of its own: after step 0 there is no step that needs nothing cached
-  // by an earlier one but those after the window, when little is left to do.
-  bool is_refresh_point(int step) const override { return step == 0; }
+  // Every kind of module has a rhythm of its own: inside the window few steps are computed whole.
+  bool is_refresh_point(int step) const override {
+    using enum Module;
+    const auto computed = [&](BlockKind block, Module module) {
+      return !reuses({.step = step, .layer = 0, .block = block, .module = module});
+    };
+    return computed(BlockKind::kSpatial, kSelfAttention) &&
+           computed(BlockKind::kSpatial, kCrossAttention) && computed(BlockKind::kSpatial, kMlp) &&
+           (!context_.temporal_blocks || computed(BlockKind::kTemporal, kSelfAttention));
+  }
   CacheNeeds needs() const override { return {.features = true, .scores = false}; }
 
   std::vector<std::string> warnings() const override {

@@ -64,10 +64,24 @@ TEST(PabPolicy, FindsTheNamedStepsOfOtherTimetables) {
   EXPECT_TRUE(policy->warnings().empty());
 }
 
-TEST(PabPolicy, IsTakenUpOnlyAtItsStart) {
+TEST(PabPolicy, IsTakenUpOutsideOfTheWindowAndWhereAllRhythmsMeet) {
+  // Inside of it at multiples of 2, 4 and 6, if no MLP is skipped: 12 and 24.
   const auto policy = make_policy({"pab", {}}, kOpenSora);
-  EXPECT_TRUE(policy->is_refresh_point(0));
-  for (int step = 1; step < 30; ++step) EXPECT_FALSE(policy->is_refresh_point(step)) << step;
+  std::vector<int> points;
+  for (int step = 0; step < 30; ++step) {
+    if (policy->is_refresh_point(step)) points.push_back(step);
+  }
+  EXPECT_EQ(points, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 24, 26, 27, 28, 29}));
+  // The MLPs of steps 14 to 19 are those of 13.
+  const PolicySpec spec{"pab",
+                        {{"spatial_interval", "1"},
+                         {"temporal_interval", "1"},
+                         {"cross_interval", "8"},
+                         {"mlp_skip", "3"}}};
+  const auto slow = make_policy(spec, kOpenSora);
+  EXPECT_FALSE(slow->is_refresh_point(12));
+  EXPECT_FALSE(slow->is_refresh_point(16));
+  EXPECT_TRUE(slow->is_refresh_point(8));
 }
 
 TEST(PabPolicy, WarnsOfEveryRuleThatAppliesNowhere) {

@@ -20,7 +20,9 @@ class TGatePolicy : public CachePolicy {
     return {Decision::kRefresh, context_.tokens};
   }
   // What was taken from the text before the gate is needed to the end.
-  bool is_refresh_point(int step) const override { return step == 0; }
+  bool is_refresh_point(int step) const override {
+    return step < gate_ && step % self_interval_ == 0;
+  }
   CacheNeeds needs() const override { return {.features = true, .merges_guidance = true}; }
   bool merges_guidance(const ModuleSite& site) const override {
     return site.module == Module::kCrossAttention && site.step == gate_;

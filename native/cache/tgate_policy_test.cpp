@@ -24,7 +24,7 @@ TEST(TGate, EndsCrossAttentionAtItsGate) {
             (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
   EXPECT_EQ(computed_steps(*policy, Module::kSelfAttention).size(), 30u);
   EXPECT_EQ(computed_steps(*policy, Module::kMlp).size(), 30u);
-  EXPECT_FALSE(policy->is_refresh_point(1));
+  for (int step = 0; step < 30; ++step) EXPECT_EQ(policy->is_refresh_point(step), step < 12);
 }
 
 TEST(TGate, MergesTheGuidanceHalvesOfCrossAttentionOnce) {
@@ -42,6 +42,9 @@ TEST(TGate, ThinsOutSelfAttentionBeforeTheGateAlone) {
   EXPECT_EQ((std::vector<int>{computed.begin(), computed.begin() + 5}),
             (std::vector<int>{0, 3, 6, 7, 8}));
   EXPECT_EQ(computed.size(), 26u);
+  EXPECT_TRUE(policy->is_refresh_point(6));
+  EXPECT_FALSE(policy->is_refresh_point(5));
+  EXPECT_FALSE(policy->is_refresh_point(9));
 }
 
 TEST(TGate, SaysWhereItCannotWork) {

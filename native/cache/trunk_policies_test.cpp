@@ -249,6 +249,17 @@ TEST(ComposedPolicy, CatchesUpWhatADynamicPolicySkipped) {
   EXPECT_EQ(resumed->decide({.step = 5}).decision, Decision::kReuse);
 }
 
+TEST(ComposedPolicy, PromisesNoRefreshPointThatItsModulesCannotHave) {
+  const auto forecasts = make_policy({"fbcache+taylorseer", {}}, kOpenSora);
+  EXPECT_EQ(refresh_points(*forecasts), std::vector<int>{0});
+  // Steps 1 to 4 catch up nothing that fora refreshes; any later one may.
+  const auto reuses =
+      make_policy({"fbcache+fora", {{"interval", "5"}, {"fora.warm", "1"}}}, kOpenSora);
+  EXPECT_EQ(refresh_points(*reuses).size(), 26u);
+  EXPECT_TRUE(reuses->is_refresh_point(0));
+  EXPECT_FALSE(reuses->is_refresh_point(4));
+}
+
 TEST(ComposedPolicy, TakesOptionsByNameWhereBothKnowThem) {
   EXPECT_EQ(refusal({"taylorseer_lite+toca", {{"taylorseer_lite.warm", "4"}, {"toca.warm", "2"}}}),
             "");

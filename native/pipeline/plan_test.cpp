@@ -186,7 +186,8 @@ TEST(Plan, GivesPoliciesTheTimesOfTheSampler) {
   EXPECT_EQ(attention(9).decision, Decision::kReuse);
   EXPECT_EQ(attention(25).decision, Decision::kReuse);
   EXPECT_EQ(attention(27).decision, Decision::kRefresh);
-  EXPECT_EQ(refresh_points(plan), (std::vector<int>{0}));
+  EXPECT_EQ(refresh_points(plan),
+            (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 24, 26, 27, 28, 29}));
   RenderRequest request = published({"pab", {}});
   request.steps = 2;
   EXPECT_NE(plan_of(request).warnings.at(0).find("policy pab: mlp_skip"), std::string::npos);
