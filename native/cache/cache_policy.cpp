@@ -75,20 +75,29 @@ PolicySpec own_spec(const PolicySpec& pair, const std::string& name) {
   return own;
 }
 
-// An option without a policy's name must be known to just one of the two.
+// An option without a policy's name must be known to just one of the two, and not be given with it
+// as well.
 void check_shared(const PolicySpec& pair, const PolicyOptions::Map& shared,
                   const PolicyOptions& first, const PolicyOptions& second) {
+  const size_t plus = pair.name.find('+');
+  const std::string left = pair.name.substr(0, plus), right = pair.name.substr(plus + 1);
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorCode::kInvalidArgument, "policy " + pair.name + what);
+  };
   for (const auto& [name, value] : shared) {
-    const bool both = first.knows(name) && second.knows(name);
-    if (!both && (first.knows(name) || second.knows(name))) continue;
-    const size_t plus = pair.name.find('+');
-    const std::string left = pair.name.substr(0, plus), right = pair.name.substr(plus + 1);
-    throw Error(ErrorCode::kInvalidArgument,
-                both ? "policy " + pair.name + ": both know the option " + quote(name) +
-                           "; write " + left + "." + name + " or " + right + "." + name
-                     : "policy " + pair.name + " has no option " + quote(name) + "; known to " +
-                           left + ": " + first.known() + "; known to " + right + ": " +
-                           second.known());
+    const bool of_left = first.knows(name), of_right = second.knows(name);
+    if (of_left && of_right) {
+      refuse(": both know the option " + quote(name) + "; write " + left + "." + name + " or " +
+             right + "." + name);
+    }
+    if (!of_left && !of_right) {
+      refuse(" has no option " + quote(name) + "; known to " + left + ": " + first.known() +
+             "; known to " + right + ": " + second.known());
+    }
+    const std::string whole = (of_left ? left : right) + "." + name;
+    if (pair.options.contains(whole)) {
+      refuse(": option " + name + " is given as " + whole + " too; give it once");
+    }
   }
 }
 

@@ -271,6 +271,9 @@ TEST(ComposedPolicy, TakesOptionsByNameWhereBothKnowThem) {
             std::string::npos);
   EXPECT_NE(refusal({"magcache+toca", {{"toca.delta", "4"}}}).find("no option \"delta\""),
             std::string::npos);
+  EXPECT_NE(refusal({"magcache+toca", {{"interval", "4"}, {"toca.interval", "2"}}})
+                .find("option interval is given as toca.interval too; give it once"),
+            std::string::npos);
   const auto policy =
       make_policy({"magcache+toca", {{"max_skips", "1"}, {"fresh_ratio", "0.2"}}}, kOpenSora);
   EXPECT_EQ(policy->trunk(7), TrunkDecision::kRun);
