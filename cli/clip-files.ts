@@ -83,7 +83,7 @@ export async function fetchFile(
 }
 
 /** What fails here is the user's disk, not the farm's: told as such, and not tried again. */
-async function onDisk<T>(name: string, work: Promise<T>): Promise<T> {
+export async function onDisk<T>(name: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (thrown) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,7 @@ test("a policy file holds name and options, and options of the command line win"
     options: { compute: "0-3", for_steps: "8" },
   });
   assert.deepEqual(policyOf(fileWith(t, '{"name": "none"}')), { name: "none", options: {} });
+  assert.equal(policyOf(fileWith(t, '\uFEFF{"name": "toca"}')).name, "toca");
 });
 
 test("a policy file says what it was calibrated for", (t) => {
@@ -57,4 +59,12 @@ test("a file that holds no policy is refused with what is wanted", (t) => {
   refuses(fileWith(t, "[]"), /names no policy/);
   refuses(fileWith(t, '{"name": "mask", "options": {"compute": [0, 1]}}'), /option compute must/);
   refuses(fileWith(t, " ".repeat(1024 * 1024 + 1)), /at most 1048576/);
+});
+
+test("a policy file that is none is refused, and not waited for", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "tocafarm-policy-.json"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const pipe = join(folder, "pipe.json");
+  execFileSync("mkfifo", [pipe]);
+  refuses(pipe, /cannot be read: it is a folder, a pipe or a device/);
 });

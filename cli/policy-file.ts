@@ -36,9 +36,13 @@ export function readPolicyFile(file: string): NamedPolicy {
 
 function readText(file: string): string {
   try {
-    const { size } = statSync(file);
-    if (size <= fileBytesMax) return readFileSync(file, "utf8");
-    throw invalid(`policy file ${file} has ${size} bytes; at most ${fileBytesMax} are allowed`);
+    const found = statSync(file);
+    // A pipe that nobody writes to would be waited for without end.
+    if (!found.isFile()) throw new Error("it is a folder, a pipe or a device");
+    if (found.size <= fileBytesMax) return readFileSync(file, "utf8");
+    throw invalid(
+      `policy file ${file} has ${found.size} bytes; at most ${fileBytesMax} are allowed`,
+    );
   } catch (error) {
     if (error instanceof FarmError) throw error;
     const code = (error as NodeJS.ErrnoException).code === "ENOENT" ? "NOT_FOUND" : "IO";
@@ -50,7 +54,7 @@ function readText(file: string): string {
 function parsePolicy(file: string, text: string): NamedPolicy {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text.replace(/^\uFEFF/, "")); // some editors begin a file with that mark
   } catch (error) {
     const message = `policy file ${file} is no JSON; ${form}`;
     throw new FarmError("INVALID_ARGUMENT", message, { cause: error });

@@ -28,7 +28,7 @@ export async function lockFolder(path: string, option = "--data"): Promise<Folde
     if (!(error instanceof Error && "code" in error && error.code === "EADDRINUSE")) throw error;
     throw new FarmError(
       "FAILED_PRECONDITION",
-      `the data folder ${folder} is in use by another process: stop it or choose another ${option}`,
+      `the folder ${folder} is in use by another process: stop it or choose another ${option}`,
     );
   }
   socket.unref();
@@ -47,7 +47,7 @@ async function identityOf(folder: string, option: string): Promise<string> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new FarmError(
       "IO",
-      `the data folder ${folder} cannot be made: ${reason}; choose another ${option}`,
+      `the folder ${folder} cannot be made: ${reason}; choose another ${option}`,
       { cause: error },
     );
   }

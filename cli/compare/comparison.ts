@@ -2,12 +2,13 @@
 // clip's files lie. A folder holds clips of one comparison only, so that one that was interrupted,
 // or that gets further policies, goes on with what is there.
 import { createHash } from "node:crypto";
-import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { FarmError } from "../../common/errors.js";
 import type { ModelFolder } from "../../engine/model-folder.js";
 import { type Dtype, makePlan, type Plan } from "../../engine/plan.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
+import { onDisk } from "../clip-files.js";
 import { clipNumber } from "../progress.js";
 import { planRequest } from "../render-spec.js";
 import type { ComparedPolicy } from "./policies.js";
@@ -118,10 +119,19 @@ export async function claimFolder(comparison: Comparison): Promise<void> {
   await writeWhole(path.join(comparison.folder, headName), `${JSON.stringify(head, null, 2)}\n`);
 }
 
-/** Writes a file that appears under its name only when it is whole. */
+/**
+ * Writes a file that appears under its name only when it is whole. Throws IO with the name when it
+ * cannot be written.
+ */
 export async function writeWhole(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.part`, text);
-  await rename(`${file}.part`, file);
+  const part = `${file}.part`;
+  try {
+    await onDisk(file, writeFile(part, text));
+    await onDisk(file, rename(part, file));
+  } catch (thrown) {
+    await rm(part, { force: true });
+    throw thrown;
+  }
 }
 
 /**

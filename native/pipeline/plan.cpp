@@ -68,7 +68,7 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
   if (plan.steps.size() > 1 && caches && !plan.dynamic && !reuses_anything(plan)) {
     warnings.push_back("policy " + plan.policy.name + " reuses nothing in " +
                        std::to_string(plan.steps.size()) +
-                       " steps: take more steps, or a longer interval");
+                       " steps: take more steps, or options that reuse more");
   }
   if (plan.steps.size() > 1 && refresh_points(plan).size() == 1) {
     warnings.push_back("policy " + plan.policy.name +

@@ -232,7 +232,7 @@ test("a port or a folder in use is one line with the remedy", async (t) => {
     /^tocafarm: FAILED_PRECONDITION: cannot listen on .*: the port is in use.*\n$/,
   );
   const folder = await failingCoordinator(t, ["--data", data]);
-  assert.match(folder.stderr, /^tocafarm: FAILED_PRECONDITION: the data folder .* is in use.*\n$/);
+  assert.match(folder.stderr, /^tocafarm: FAILED_PRECONDITION: the folder .* is in use.*\n$/);
   const flag = await failingCoordinator(t, ["--data", other, "--lissten", "x"]);
   assert.equal(flag.code, 2);
   assert.match(
