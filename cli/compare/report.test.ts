@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { heatmap } from "./heatmap.js";
 import { page, rowsMax } from "./page.js";
+import { policiesMax } from "./policies.js";
 import { meanQuality, median, type PolicyFindings, type Report, reportJson } from "./report.js";
 import { scatter } from "./scatter.js";
 import { summaryText } from "./summary.js";
@@ -151,6 +152,13 @@ test("a line joins what no other of its name beats for less", () => {
   assert.equal(svg.match(/<circle/g)?.length, 4, "three points and the key");
   // Of 50, 62.5 and 80 % the middle one is worse than the first.
   assert.match(svg, /d="M337 [\d.]+L500.8 [\d.]+" class="line"/);
+});
+
+test("the names of as many policies as there may be stand within the picture", () => {
+  const names = Array.from({ length: policiesMax }, (_, index) => `policy${index}`);
+  const svg = scatter({ ...report, policies: names.map((name) => findings(name)) });
+  const [, last] = /y="([\d.]+)"[^>]*>policy23</.exec(svg) ?? [];
+  assert.ok(Number(last) < 400, `the last one stands at ${last}`);
 });
 
 test("clips are in the page while they fit, and beside it when they do not", async () => {

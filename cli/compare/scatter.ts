@@ -3,13 +3,15 @@
 import { element, label, pathOf, titleOf } from "../../simulation/plot/svg.js";
 import type { PolicyFindings, Report } from "./report.js";
 
-const width = 760;
+const width = 820;
 const height = 420;
-const [left, right, top, bottom] = [64, 150, 40, 52] as const;
+// On the right the names stand: the longest is of two policies in one.
+const [left, right, top, bottom] = [64, 210, 40, 52] as const;
 const plotWidth = width - left - right;
 const plotHeight = height - top - bottom;
 const gridDb = 5;
 const gridPercent = 20;
+const keyPixels = 20;
 
 // Hues that stay apart for most colour-blind readers, on white and, lighter, on black.
 const hues = [
@@ -66,8 +68,9 @@ export function scatter({ policies }: Report): string {
       left + (percent / right100) * plotWidth,
       top + ((high - psnrDb) / (high - low)) * plotHeight,
     ] as const;
+  const keyGap = Math.min(keyPixels, plotHeight / series.size);
   const drawn = [...series].map(([name, points], index) =>
-    drawSeries({ name, points, index, place }),
+    drawSeries({ name, points, index, keyY: top + 12 + keyGap * index, place }),
   );
   const size = { viewBox: `0 0 ${width} ${height}`, width, height };
   return element(
@@ -100,11 +103,13 @@ function drawSeries({
   name,
   points,
   index,
+  keyY,
   place,
 }: {
   readonly name: string;
   readonly points: readonly Point[];
   readonly index: number;
+  readonly keyY: number;
   readonly place: Place;
 }): string {
   const dots = points.map((point) => {
@@ -112,15 +117,14 @@ function drawSeries({
     const text = `${point.label}: ${point.percent.toFixed(1)} %, ${point.psnrDb.toFixed(2)} dB`;
     return element("circle", { cx, cy, r: 4, class: "dot" }, titleOf(text));
   });
-  const y = top + 12 + 20 * index;
-  const key = { cx: width - right + 20, cy: y - 4, r: 4, class: "dot" };
+  const key = { cx: width - right + 20, cy: keyY - 4, r: 4, class: "dot" };
   return element(
     "g",
     { class: `c${index % hues.length}` },
     element("path", { d: pathOf(unbeaten(points).map(place)), class: "line" }),
     ...dots,
     element("circle", key),
-    label(name, { x: width - right + 30, y }),
+    label(name, { x: width - right + 30, y: keyY }),
   );
 }
 
