@@ -52,7 +52,7 @@ found: another budget then takes a few.`;
 export function addCalibrate(program: Command): void {
   const command = program
     .command("calibrate")
-    .description("find the best schedule of reuse for a model, a size and its steps")
+    .description("find the best steps to compute")
     .option("--model <dir>", "a model folder (required)")
     .option("--budget <n>", "steps to compute, or a share of none's FLOPs as in 40% (required)")
     .option("--output <file>", "the policy file that is written, FILE.json (required)");
