@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "models/transformer/layout_test_support.h"
+#include "models/transformer/promises_test_support.h"
 #include "samplers/ddim.h"
 
 namespace engine {
@@ -21,16 +22,6 @@ constexpr int kSteps = 12;
 
 const fs::path kTiny = fs::path(TOCAFARM_TEST_DATA) / "models/dit-tiny";  // NOLINT: read-only
 
-// The fast backend where there is one: the promises are made of it.
-std::unique_ptr<Backend> make_backend(int threads = 1) {
-#ifdef TOCAFARM_HAS_CPU
-  return make_cpu_backend({.threads = threads, .isa = ""});
-#else
-  static_cast<void>(threads);
-  return make_plain_backend();
-#endif
-}
-
 class DitTest : public testing::Test {
  protected:
   DitTest() : backend_(make_backend()), weights_(load_dit(kTiny, *backend_, DType::kF32)) {}
@@ -39,12 +30,6 @@ class DitTest : public testing::Test {
     uint64_t seed;
     int32_t label;
   };
-
-  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
-    std::vector<uint64_t> seeds;
-    for (const Clip& clip : clips) seeds.push_back(clip.seed);
-    return seeds;
-  }
 
   // Runs steps [first, last) of a batch on `start` (made from the seeds when null).
   Tensor run(const std::vector<Clip>& clips, const PolicySpec& spec, int first = 0,
@@ -74,10 +59,6 @@ class DitTest : public testing::Test {
     };
     for (int step = first; step < last; ++step) sampler.step(step, latent, noise, {});
     return latent;
-  }
-
-  static bool same_bits(ConstTensorView a, ConstTensorView b) {
-    return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
   }
 
   std::unique_ptr<Backend> backend_;
@@ -132,36 +113,22 @@ TEST_F(DitTest, ARenderTakenUpAtARefreshPointHasTheSameBits) {
 }
 
 TEST_F(DitTest, EveryModuleAccountsForEveryToken) {
-  int64_t calls = 0, partial = 0;
-  StepHooks hooks;
-  hooks.want_indices = true;
-  hooks.on_module = [&](const ModuleReport& report) {
-    ++calls;
+  ModuleCounter counter(64);
+  StepHooks hooks = counter.hooks();
+  hooks.on_module = [count = hooks.on_module](const ModuleReport& report) {
     EXPECT_EQ(report.block, BlockKind::kJoint);
     EXPECT_NE(report.module, Module::kCrossAttention);
-    EXPECT_EQ(report.tokens_computed + report.tokens_reused, 2 * 64);
-    EXPECT_EQ(report.flops == 0, report.tokens_computed == 0);
-    if (report.decision == Decision::kPartial && report.tokens_computed > 0) {
-      ++partial;
-      EXPECT_EQ(report.indices.shape(), (Shape{2, report.tokens_computed / 2}));
-    }
+    count(report);
   };
   run({{1, 3}}, {"toca", {{"fresh_ratio", "0.3"}}}, 0, kSteps, nullptr, hooks);
-  EXPECT_EQ(calls, kSteps * 2 * 2);
-  EXPECT_GT(partial, 0);
+  EXPECT_EQ(counter.calls(), kSteps * 2 * 2);
+  EXPECT_GT(counter.partial(), 0);
 }
 
 TEST_F(DitTest, ACancelledStepStopsBetweenBlocks) {
-  int asked = 0;
-  StepHooks hooks;
-  hooks.cancelled = [&asked] { return ++asked == 2; };
-  try {
+  expect_cancelled(2, [&](const StepHooks& hooks) {
     run({{1, 3}}, {}, 0, kSteps, nullptr, hooks);
-    FAIL() << "the step went on";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-  }
-  EXPECT_EQ(asked, 2);
+  });
 }
 
 TEST_F(DitTest, SeesItsClass) {

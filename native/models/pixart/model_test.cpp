@@ -11,6 +11,7 @@
 #include "engine/error.h"
 #include "models/pixart/layout_test_support.h"
 #include "models/transformer/position_table.h"
+#include "models/transformer/promises_test_support.h"
 #include "samplers/dpm_solver.h"
 
 namespace engine {
@@ -22,16 +23,6 @@ constexpr int kSteps = 12;
 constexpr int64_t kTextTokens = 6;
 
 const fs::path kTiny = fs::path(TOCAFARM_TEST_DATA) / "models/pixart-tiny";  // NOLINT: read-only
-
-// The fast backend where there is one: the promises are made of it.
-std::unique_ptr<Backend> make_backend(int threads = 1) {
-#ifdef TOCAFARM_HAS_CPU
-  return make_cpu_backend({.threads = threads, .isa = ""});
-#else
-  static_cast<void>(threads);
-  return make_plain_backend();
-#endif
-}
 
 struct Clip {
   uint64_t seed;
@@ -60,10 +51,6 @@ struct RandomCaptions {
   operator Captions() const { return {embedding, mask}; }  // NOLINT: a view
 };
 
-bool same_bits(ConstTensorView a, ConstTensorView b) {
-  return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
-}
-
 class PixartTest : public testing::Test {
  protected:
   PixartTest() : backend_(make_backend()), weights_(load_pixart(kTiny, *backend_, DType::kF32)) {}
@@ -74,12 +61,6 @@ class PixartTest : public testing::Test {
             .tokens = 6 * 8,
             .temporal_blocks = false,
             .published = PublishedSettings::kPixartAlpha};
-  }
-
-  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
-    std::vector<uint64_t> seeds;
-    for (const Clip& clip : clips) seeds.push_back(clip.seed);
-    return seeds;
   }
 
   // A render that can be cut: latent and, once a step was done, the sampler's history.
@@ -163,22 +144,15 @@ TEST_F(PixartTest, ARenderTakenUpAtARefreshPointHasTheSameBits) {
 }
 
 TEST_F(PixartTest, EveryModuleAccountsForEveryToken) {
-  int64_t calls = 0, partial = 0;
-  StepHooks hooks;
-  hooks.want_indices = true;
-  hooks.on_module = [&](const ModuleReport& report) {
-    ++calls;
+  ModuleCounter counter(48);
+  StepHooks hooks = counter.hooks();
+  hooks.on_module = [count = hooks.on_module](const ModuleReport& report) {
     EXPECT_EQ(report.block, BlockKind::kJoint);
-    EXPECT_EQ(report.tokens_computed + report.tokens_reused, 2 * 48);
-    EXPECT_EQ(report.flops == 0, report.tokens_computed == 0);
-    if (report.decision == Decision::kPartial && report.tokens_computed > 0) {
-      ++partial;
-      EXPECT_EQ(report.indices.shape(), (Shape{2, report.tokens_computed / 2}));
-    }
+    count(report);
   };
   run({{1, 3}}, {"toca", {}}, 0, kSteps, nullptr, hooks);
-  EXPECT_EQ(calls, kSteps * 3 * 3);
-  EXPECT_GT(partial, 0);
+  EXPECT_EQ(counter.calls(), kSteps * 3 * 3);
+  EXPECT_GT(counter.partial(), 0);
 }
 
 TEST_F(PixartTest, EveryScoreOfTheModelRanksItsTokens) {

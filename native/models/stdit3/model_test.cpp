@@ -56,34 +56,16 @@ TEST_F(STDiT3Test, CleanFramesKeepTheirBitsAndTheModelSeesThem) {
 }
 
 TEST_F(STDiT3Test, EveryModuleAccountsForEveryToken) {
-  int64_t calls = 0, partial = 0;
-  StepHooks hooks;
-  hooks.want_indices = true;
-  hooks.on_module = [&](const ModuleReport& report) {
-    ++calls;
-    EXPECT_EQ(report.tokens_computed + report.tokens_reused, 2 * 12);
-    EXPECT_EQ(report.flops == 0, report.tokens_computed == 0);
-    if (report.decision == Decision::kPartial && report.module == Module::kMlp) {
-      ++partial;
-      EXPECT_EQ(report.indices.shape(), (Shape{2, 1}));
-    }
-  };
-  run({{1, 3}}, {"toca", {}}, 0, kSteps, nullptr, hooks);
-  EXPECT_EQ(calls, kSteps * 4 * 3);
-  EXPECT_EQ(partial, 3 * 4);  // steps 4, 5 and 7
+  ModuleCounter counter(12);
+  run({{1, 3}}, {"toca", {}}, 0, kSteps, nullptr, counter.hooks());
+  EXPECT_EQ(counter.calls(), kSteps * 4 * 3);
+  EXPECT_EQ(counter.partial(), 3 * 4);  // MLPs at steps 4, 5 and 7
 }
 
 TEST_F(STDiT3Test, ACancelledStepStopsBetweenBlocks) {
-  int asked = 0;
-  StepHooks hooks;
-  hooks.cancelled = [&asked] { return ++asked == 3; };
-  try {
+  expect_cancelled(3, [&](const StepHooks& hooks) {
     run({{1, 3}}, {}, 0, kSteps, nullptr, hooks);
-    FAIL() << "the step went on";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kCancelled);
-  }
-  EXPECT_EQ(asked, 3);
+  });
 }
 
 TEST_F(STDiT3Test, RefusesCaptionsThatItCannotUse) {

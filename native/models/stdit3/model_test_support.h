@@ -6,22 +6,13 @@
 #include <cstring>
 
 #include "models/stdit3/model.h"
+#include "models/transformer/promises_test_support.h"
 #include "samplers/noise.h"
 #include "samplers/rectified_flow.h"
 
 namespace engine {
 
 inline constexpr int kSteps = 8;
-
-// The fast backend where there is one: the promises are made of it.
-inline std::unique_ptr<Backend> make_backend(int threads = 1) {
-#ifdef TOCAFARM_HAS_CPU
-  return make_cpu_backend({.threads = threads, .isa = ""});
-#else
-  static_cast<void>(threads);
-  return make_plain_backend();
-#endif
-}
 
 class STDiT3Test : public testing::Test {
  protected:
@@ -89,12 +80,6 @@ class STDiT3Test : public testing::Test {
     return latent;
   }
 
-  static std::vector<uint64_t> seeds_of(const std::vector<Clip>& clips) {
-    std::vector<uint64_t> seeds;
-    for (const Clip& clip : clips) seeds.push_back(clip.seed);
-    return seeds;
-  }
-
   STDiT3Text encode(const std::vector<Clip>& clips) {
     const auto n = static_cast<int64_t>(clips.size());
     const int64_t length = 6, width = weights_.config.caption_channels;
@@ -108,10 +93,6 @@ class STDiT3Test : public testing::Test {
       }
     }
     return encode_captions(*backend_, weights_, captions, mask, true);
-  }
-
-  static bool same_bits(ConstTensorView a, ConstTensorView b) {
-    return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
   }
 
   std::unique_ptr<Backend> backend_;
