@@ -67,10 +67,9 @@ export function memoryText(of: {
 
 /** What a clip of a batch costs. */
 export function clipCost(batch: Batch): string {
-  return (
-    `a clip takes ${flops(batch.flopsPerClip)} instead of ${flops(batch.flopsNonePerClip)}, ` +
-    `and ${memoryText(batch)}`
-  );
+  const { flopsPerClip: taken, flopsNonePerClip: none } = batch;
+  const saved = taken === none ? "" : ` instead of ${flops(none)}`;
+  return `a clip takes ${flops(taken)}${saved}, and ${memoryText(batch)}`;
 }
 
 /** Where a person has to act. */

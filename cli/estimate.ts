@@ -141,7 +141,8 @@ function headline({ model, request, dtype, plan }: Estimate): string {
 }
 
 function figures(plan: Plan): string {
-  const ratio = (plan.flopsNone / plan.flops).toFixed(2);
+  const same = plan.flopsNone === plan.flops;
+  const ratio = same ? "the same" : `${(plan.flopsNone / plan.flops).toFixed(2)} times as many`;
   const points = plan.refreshPoints.length;
   return table<readonly [string, string]>(
     [
@@ -149,7 +150,7 @@ function figures(plan: Plan): string {
       { title: teraflops(plan.flops), text: ([, value]) => value },
     ],
     [
-      ["under policy none", `${teraflops(plan.flopsNone)}: ${ratio} times as many`],
+      ["under policy none", `${teraflops(plan.flopsNone)}: ${ratio}`],
       ["cache", bytes(plan.cacheBytes)],
       ["memory at its peak", `${bytes(plan.peakBytes)}, with weights and cache`],
       ["can be resumed from", points === plan.steps.length ? "every step" : `${points} steps`],
@@ -214,10 +215,17 @@ function moduleColumn(
     title,
     align: "right",
     text: (step) => {
-      const counts = countsOf(step.modules.filter((call) => call.module === module));
+      const calls = step.modules.filter((call) => call.module === module);
+      const counts = countsOf(calls.map(asShown));
       return decisions.map((decision) => counts[decision]).join(" / ");
     },
   };
+}
+
+/** A choice of no token is a reuse, whatever the policy calls it. */
+function asShown(call: PlannedModule): PlannedModule {
+  const choosesNone = call.decision === "partial" && call.tokens === 0;
+  return choosesNone ? { ...call, decision: "reuse" } : call;
 }
 
 function fromCache({ modules: calls }: PlannedStep, tokens: number): string {
