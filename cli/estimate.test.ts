@@ -112,7 +112,7 @@ test("the text form fits 100 columns and has a line for each step", async () => 
   const lines = text.split("\n");
   assert.ok(lines.every((line) => [...line].length <= 100));
   assert.match(text, /^demo: 17 frames of 128x128, 30 steps of rflow, fp32, 30 text tokens$/m);
-  assert.match(text, /^ +4 +\S+ +0 \/ 0 \/ 12 +0 \/ 12 \/ 0 +0 \/ 12 \/ 0 /m);
+  assert.match(text, /^ +4 +\S+ +0 \/ 0 \/ 12 +0 \/ 0 \/ 12 +0 \/ 12 \/ 0 /m);
   assert.equal(lines.filter((line) => /^ *\d+ /.test(line)).length, 30);
 });
 
@@ -134,6 +134,21 @@ test("at a step of the conditional half alone, half of the tokens are computed",
   assert.ok(text.split("\n").every((line) => [...line].length <= 100));
   assert.match(text, /^Modules at each step: refreshed .* \/ conditional half\.$/m);
   assert.match(text, /^ +12 +\S+ +0 \/ 0 \/ 0 \/ 12 .* 50\.0 %/m);
+});
+
+test("a policy that computes everything costs the same as none", async () => {
+  const text = estimateText(await estimateFor("--model", demo, "--policy", "none"));
+  assert.match(text, /^under policy none +144\.\d GFLOP: the same$/m);
+});
+
+test("a cache in fewer bits takes less memory and computes the same", async () => {
+  const of = async (...options: readonly string[]) =>
+    (await estimateFor("--model", demo, "--policy", "toca", ...options)).plan;
+  const whole = await of();
+  const quarter = await of("--cache-dtype", "fp8");
+  assert.equal(quarter.policy.options["cache_dtype"], "fp8");
+  assert.equal(quarter.flops, whole.flops);
+  assert.ok(quarter.cacheBytes < 0.3 * whole.cacheBytes);
 });
 
 test("more text tokens cost more, by what cross-attention does with them", async () => {

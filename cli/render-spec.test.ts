@@ -25,6 +25,13 @@ test("an option wins over the model's default", () => {
   assert.deepEqual([spec.steps, spec.guidance, spec.seed], [5, 0, 0n]);
 });
 
+test("the cache's dtype is an option of the policy, and of one that a preset stands for", () => {
+  const named = renderSpec({ policy: "toca", cacheDtype: "bf16" }, demoModel);
+  assert.deepEqual(named.policy, { name: "toca", options: { cache_dtype: "bf16" } });
+  const preset = renderSpec({ preset: "balanced", cacheDtype: "fp8" }, demoModel);
+  assert.deepEqual(preset.policy?.options, { cache_dtype: "fp8" });
+});
+
 test("an image size wins over a named one, and a named one over the model's", () => {
   const named = renderSpec({ resolution: "480p" }, demoModel);
   assert.deepEqual([named.height, named.width], [480, 854]);

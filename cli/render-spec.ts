@@ -37,11 +37,15 @@ export interface SpecOptions {
   readonly policy?: string;
   readonly policyOption?: PolicyOptions;
   readonly preset?: string;
+  readonly cacheDtype?: CacheDtype;
   readonly dtype?: "fp32" | "bf16";
   readonly aes?: number;
   readonly flow?: number;
   readonly cameraMotion?: string;
 }
+
+const cacheDtypes = ["fp32", "bf16", "fp8"] as const;
+export type CacheDtype = (typeof cacheDtypes)[number];
 
 const { stepsMax, fpsMax, guidanceMax } = requestBounds;
 const positive = Number.MIN_VALUE;
@@ -120,7 +124,21 @@ function addPolicyOptions(command: Command): Command {
       new Option("--preset <name>", "or a policy by intent: preview, balanced, faithful").conflicts(
         "policy",
       ),
-    );
+    )
+    .addOption(cacheDtypeOption());
+}
+
+export function cacheDtypeOption(): Option {
+  const option = new Option("--cache-dtype <type>", "in which a policy keeps features [fp32]");
+  return option.choices(cacheDtypes);
+}
+
+/** The option that every policy has, where it is asked for. */
+export function withCacheDtype(
+  options: PolicyOptions = {},
+  cacheDtype?: CacheDtype,
+): PolicyOptions {
+  return cacheDtype === undefined ? options : { ...options, cache_dtype: cacheDtype };
 }
 
 /** The prompts that the options name. Throws INVALID_ARGUMENT when there are none. */
@@ -164,7 +182,7 @@ export function renderSpec(options: SpecOptions, model: NamedModel): RenderSpec 
     sampler,
     guidance: options.guidance ?? defaults.guidance ?? usual.guidance,
     seed: options.seed ?? usualSeed,
-    policy: policyOf(policyName(options), options.policyOption),
+    policy: policyOf(policyName(options), withCacheDtype(options.policyOption, options.cacheDtype)),
     scores: {
       aesthetic: options.aes,
       motion: options.flow,

@@ -18,7 +18,14 @@ import { deviceOption, threadsOption, workersOption } from "../farm-options.js";
 import { interruptible } from "../interrupt.js";
 import { printJson } from "../json-output.js";
 import type { OwnFarmOptions } from "../own-farm.js";
-import { addClipOptions, promptsOf, renderSpec, type SpecOptions } from "../render-spec.js";
+import {
+  addClipOptions,
+  cacheDtypeOption,
+  promptsOf,
+  renderSpec,
+  type SpecOptions,
+  withCacheDtype,
+} from "../render-spec.js";
 
 interface CompareOptions
   extends Omit<SpecOptions, "policy" | "policyOption">,
@@ -54,6 +61,7 @@ export function addCompare(program: Command): void {
       new Option("--policy-option <p.k=v>", "of all policies of that name; may be repeated") //
         .argParser(repeated),
     )
+    .addOption(cacheDtypeOption())
     .addOption(
       new Option("--seeds <n>", "how often each prompt is rendered, with further seeds")
         .argParser(numberOption("--seeds", { min: 1, max: seedsMax }))
@@ -99,7 +107,8 @@ async function fillFolder(
 
 async function readComparison(options: CompareOptions): Promise<Comparison> {
   const { policies: list, policyOption = [], seeds, out: folder, ...shared } = options;
-  const policies = await readPolicies(requiredOption(list, "--policies LIST"), policyOption);
+  const named = requiredOption(list, "--policies LIST");
+  const policies = await readPolicies(named, policyOption, withCacheDtype({}, shared.cacheDtype));
   const model = await readModelFolder(requiredOption(options.model, "--model DIR"));
   const prompts = await promptsOf(shared);
   checkPromptsFor(model.configs, prompts);

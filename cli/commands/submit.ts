@@ -26,6 +26,7 @@ import {
   promptsOf,
   renderSpec,
   type SpecOptions,
+  withCacheDtype,
 } from "../render-spec.js";
 import { deadlineOf } from "../time-option.js";
 import { withClient } from "../with-client.js";
@@ -123,13 +124,12 @@ function previewSpec(options: SubmitOptions, spec: RenderSpec): PreviewSpec | un
   );
   if (!isAsked) return undefined;
   const steps = previewSteps ?? spec.steps;
-  if (previewPolicy !== undefined) {
-    return { steps, policy: policyOf(previewPolicy, previewPolicyOption) };
-  }
+  const given = withCacheDtype(previewPolicyOption, options.cacheDtype);
+  if (previewPolicy !== undefined) return { steps, policy: policyOf(previewPolicy, given) };
   if (previewPolicyOption === undefined || spec.policy === undefined) {
     return { steps, policy: spec.policy };
   }
-  return { steps, policy: { ...spec.policy, options: { ...previewPolicyOption } } };
+  return { steps, policy: { ...spec.policy, options: { ...given } } };
 }
 
 /** A folder brings its defaults; a bare name is one that only the workers need to know. */

@@ -40,6 +40,14 @@ test("--policy-option sets every policy of its name", async () => {
   ]);
 });
 
+test("an option of all goes to those that keep a cache and say nothing else", async () => {
+  const all = await readPolicies("toca,fora(cache_dtype=fp8)", [], { cache_dtype: "bf16" });
+  assert.deepEqual(
+    all.map(({ label }) => label),
+    ["none", "steps(ratio=0.5)", "toca(cache_dtype=bf16)", "fora(cache_dtype=fp8)"],
+  );
+});
+
 test("two policies in one take options of either by name", async () => {
   const given = await labels("magcache+toca(toca.interval=4)", "magcache+toca.delta=0.1");
   assert.equal(given.at(-1), "magcache+toca(delta=0.1,toca.interval=4)");

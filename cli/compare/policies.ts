@@ -23,16 +23,22 @@ const always: readonly Policy[] = [
 ];
 
 /**
- * Reads `--policies` and each `--policy-option POLICY.NAME=VALUE`. Throws INVALID_ARGUMENT for what
+ * Reads `--policies` and each `--policy-option POLICY.NAME=VALUE`. `shared` are options of all that
+ * keep a cache, where they say nothing else. Throws INVALID_ARGUMENT for what
  * makes no sense, NOT_FOUND or IO for a policy file; what a policy knows is the plan's to judge.
  */
 export async function readPolicies(
   text: string,
   options: readonly string[],
+  shared: Policy["options"] = {},
 ): Promise<readonly ComparedPolicy[]> {
   const written: NamedPolicy[] = [];
   for (const entry of splitOutside(text)) written.push(await readEntry(entry.trim()));
-  const given = withOptions(written, options);
+  const given = withOptions(written, options).map((policy) =>
+    always.some(({ name }) => name === policy.name)
+      ? policy
+      : { ...policy, options: { ...shared, ...policy.options } },
+  );
   const labels = given.map(labelOf);
   const twice = labels.find((label, index) => labels.indexOf(label) !== index);
   if (twice !== undefined) throw invalid(`--policies has ${twice} twice; give it once`);

@@ -23,7 +23,8 @@ inline constexpr int kMaxDifferenceOrders = 4;  // more forecast noise, whatever
 // bound by memory.
 struct UpdateDifferencesArgs {
   ConstTensorView fresh;  // fp32
-  // D_0 to D_{count - 1} of the same shape, fp32. The last one's old value is not read.
+  // D_0 to D_{count - 1} of the same shape, fp32, bf16 or fp8: what is kept is rounded, what goes
+  // on to the next order is not. The last one's old value is not read.
   std::array<TensorView, kMaxDifferenceOrders + 1> differences;
   int count = 1;  // 1 .. kMaxDifferenceOrders + 1
   float inverse_distance = 1.0f;

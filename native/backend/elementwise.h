@@ -24,7 +24,8 @@ struct AddArgs {
   TensorView output;     // fp32
 };
 
-// Between fp32 and bf16, same shape.
+// Between fp32, bf16 and fp8, same shape. A row of fp8 gets the scale of its largest magnitude:
+// f8_scale() in core/dtype.h.
 struct ConvertArgs {
   ConstTensorView input;
   TensorView output;

@@ -24,7 +24,7 @@ struct FrameMask {
 
 // gate ⊙ feature, added to the residual stream. A null gate is 1.
 struct ResidualTerm {
-  ConstTensorView feature;  // [B, N, C], fp32 or bf16
+  ConstTensorView feature;  // [B, N, C], fp32, bf16 or fp8
   RowVectors gate;          // for tokens of noisy frames
   RowVectors gate_clean;    // for tokens of clean frames
   // What clean frames add instead of `feature`; empty: the same feature. (fidelity=upstream adds

@@ -40,15 +40,15 @@ inline constexpr int kMaxWeightedTerms = 6;
 
 struct WeightedTerm {
   float weight = 0.0f;
-  ConstTensorView tensor;
+  ConstTensorView tensor;  // fp32, bf16 or fp8
 };
 
-// output = Σ weight · tensor, added term by term; all of one shape, fp32. The output may be one of
-// the terms.
+// output = Σ weight · tensor, added term by term in fp32; all of one shape. The output may be one
+// of the terms.
 struct WeightedSumArgs {
   std::array<WeightedTerm, kMaxWeightedTerms> terms;
-  int count = 0;  // 1 .. kMaxWeightedTerms
-  TensorView output;
+  int count = 0;      // 1 .. kMaxWeightedTerms
+  TensorView output;  // fp32
 };
 
 // latent += exp(½ (f log_variance_max + (1 - f) log_variance_min)) · noise, f = (v + 1) / 2, v the

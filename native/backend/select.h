@@ -29,7 +29,7 @@ struct TokenScoresArgs {
   TokenScore score = TokenScore::kEntropy;
   ConstTensorView half_entropy;  // [B, N], fp32 (kEntropy)
   ConstTensorView input;         // [B, N, C], fp32 or bf16 (kNorm, kSimilarity)
-  ConstTensorView cached;        // [B, N, C], fp32 or bf16 (kSimilarity)
+  ConstTensorView cached;        // [B, N, C], fp32, bf16 or fp8 (kSimilarity)
   ConstTensorView statistic =
       {};                         // [B, N], fp32: the base itself (kAttention, kValueNorm, kRandom)
   ConstTensorView counters;       // [B, N], i32: steps since the token was last computed
@@ -63,7 +63,7 @@ struct SelectTokensArgs {
 };
 
 struct GatherRowsArgs {
-  ConstTensorView input;    // [B, N, C], fp32 or bf16
+  ConstTensorView input;    // [B, N, C], fp32, bf16 or fp8
   ConstTensorView indices;  // [B, K], i32
   TensorView output;        // [B, K, C], fp32 or bf16
 };
@@ -71,7 +71,7 @@ struct GatherRowsArgs {
 struct ScatterRowsArgs {
   ConstTensorView input;    // [B, K, C], fp32 or bf16
   ConstTensorView indices;  // [B, K], i32, distinct in a row
-  TensorView output;        // [B, N, C], fp32 or bf16; other rows stay as they are
+  TensorView output;        // [B, N, C], fp32, bf16 or fp8; other rows stay as they are
 };
 
 }  // namespace engine

@@ -14,6 +14,8 @@ bool has_type(DType dtype, Types types) {
       return dtype == DType::kBF16;
     case Types::kF32OrBF16:
       return dtype == DType::kF32 || dtype == DType::kBF16;
+    case Types::kKept:
+      return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF8;
     case Types::kAnyFloat:
       return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
     case Types::kF64:
@@ -41,6 +43,9 @@ void ShapeRules::tensor(const char* name, const ConstTensorView& tensor, Shape e
   if (tensor.empty() && expected.elements() > 0) fail(std::string(name) + " is missing");
   if (!has_type(tensor.dtype(), types)) {
     fail(std::string(name) + " has the wrong dtype " + dtype_name(tensor.dtype()));
+  }
+  if (tensor.dtype() == DType::kF8 && tensor.scales() == nullptr && expected.elements() > 0) {
+    fail(std::string(name) + " has no scales");
   }
 }
 

@@ -8,7 +8,8 @@
 namespace engine {
 
 // A set of dtypes that an argument may have.
-enum class Types { kF32, kBF16, kF32OrBF16, kAnyFloat, kF64, kI32, kU8 };
+// kKept: what a cache holds, fp32, bf16 or fp8 with scales.
+enum class Types { kF32, kBF16, kF32OrBF16, kKept, kAnyFloat, kF64, kI32, kU8 };
 
 // Rules for one operation's arguments; each throws Error(kInternal) when it is broken. A tensor
 // without elements may have null data; any other must not.

@@ -24,7 +24,7 @@ void check_terms(const ShapeRules& rules, const std::array<ResidualTerm, kMaxRes
   rules.require(count >= 0 && count <= kMaxResidualTerms, "too many residual terms");
   for (int i = 0; i < count; ++i) {
     const ResidualTerm& term = terms[static_cast<size_t>(i)];
-    rules.tensor("feature", term.feature, shape, Types::kF32OrBF16);
+    rules.tensor("feature", term.feature, shape, Types::kKept);
     rules.optional("clean_feature", term.clean_feature, shape, Types::kF32OrBF16);
   }
 }
@@ -106,7 +106,7 @@ void check_args(const TokenScoresArgs& args) {
   const Shape tokens{shape[0], shape[1], args.input.dim(2)};
   rules.tensor("input", args.input, tokens, Types::kF32OrBF16);
   if (args.score == TokenScore::kSimilarity) {
-    rules.tensor("cached", args.cached, tokens, Types::kF32OrBF16);
+    rules.tensor("cached", args.cached, tokens, Types::kKept);
   }
 }
 
@@ -144,7 +144,7 @@ void check_args(const GatherRowsArgs& args) {
   rules.rank("input", args.input, 3);
   rules.rank("indices", args.indices, 2);
   const int64_t batch = args.input.dim(0), count = args.indices.dim(1);
-  rules.tensor("input", args.input, args.input.shape(), Types::kF32OrBF16);
+  rules.tensor("input", args.input, args.input.shape(), Types::kKept);
   rules.tensor("indices", args.indices, {batch, count}, Types::kI32);
   rules.tensor("output", args.output, {batch, count, args.input.dim(2)}, Types::kF32OrBF16);
 }
@@ -154,7 +154,7 @@ void check_args(const ScatterRowsArgs& args) {
   rules.rank("output", args.output, 3);
   rules.rank("indices", args.indices, 2);
   const int64_t batch = args.output.dim(0), count = args.indices.dim(1);
-  rules.tensor("output", args.output, args.output.shape(), Types::kF32OrBF16);
+  rules.tensor("output", args.output, args.output.shape(), Types::kKept);
   rules.tensor("indices", args.indices, {batch, count}, Types::kI32);
   rules.tensor("input", args.input, {batch, count, args.output.dim(2)}, Types::kF32OrBF16);
 }
@@ -215,8 +215,8 @@ void check_args(const AddArgs& args) {
 
 void check_args(const ConvertArgs& args) {
   const ShapeRules rules("convert");
-  rules.tensor("input", args.input, args.input.shape(), Types::kF32OrBF16);
-  rules.tensor("output", args.output, args.input.shape(), Types::kF32OrBF16);
+  rules.tensor("input", args.input, args.input.shape(), Types::kKept);
+  rules.tensor("output", args.output, args.input.shape(), Types::kKept);
 }
 
 void check_copy(ConstTensorView source, TensorView destination) {

@@ -19,7 +19,7 @@ void check_args(const UpdateDifferencesArgs& args) {
   rules.tensor("fresh", args.fresh, args.fresh.shape(), Types::kF32);
   for (int i = 0; i < args.count; ++i) {
     rules.tensor("difference", args.differences[static_cast<size_t>(i)], args.fresh.shape(),
-                 Types::kF32);
+                 Types::kKept);
   }
 }
 

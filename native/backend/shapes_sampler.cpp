@@ -46,7 +46,7 @@ void check_args(const WeightedSumArgs& args) {
   rules.tensor("output", args.output, args.output.shape(), Types::kF32);
   for (int i = 0; i < args.count; ++i) {
     rules.tensor("term", args.terms[static_cast<size_t>(i)].tensor, args.output.shape(),
-                 Types::kF32);
+                 Types::kKept);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "core/dtype.h"
 #include "engine/plan.h"
 
 namespace engine {
@@ -81,9 +82,19 @@ struct CacheNeeds {
   bool guidance = false;
   ChangeNeeds changes = {};
   ClusterSettings clusters = {};
+  // In which module outputs, differences and the trunk are kept: kF32, kBF16 or kF8. What is
+  // measured is not.
+  DType dtype = DType::kF32;
 
-  // Whether a refresh is made beside what is kept, which is needed once more.
-  bool refreshes_apart() const { return orders > 0 || changes.verification || clusters.count > 0; }
+  // Whether a refresh is made beside what is kept, which is needed once more or rounded.
+  bool refreshes_apart() const {
+    return orders > 0 || changes.verification || clusters.count > 0 ||
+           (features && dtype != DType::kF32);
+  }
+  // A residual alone is made in its own place, in fp32.
+  bool rounds_trunk() const {
+    return trunk == TrunkKept::kOutput || (trunk == TrunkKept::kResidual && trunk_orders > 0);
+  }
 };
 
 // One measured change, from `old` to `new`.

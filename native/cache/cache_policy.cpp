@@ -126,15 +126,39 @@ std::unique_ptr<CachePolicy> make_pair(const PolicySpec& pair, const PolicyConte
   return compose_policies(context, std::move(trunk_policy), std::move(modules_policy));
 }
 
+// Takes the option that every policy has out of the others.
+DType take_cache_dtype(PolicySpec& spec) {
+  constexpr const char* kName = "cache_dtype";
+  constexpr DType kTypes[] = {DType::kF32, DType::kBF16, DType::kF8};
+  const auto given = spec.options.find(kName);
+  if (given == spec.options.end()) return DType::kF32;
+  PolicyOptions options(PolicySpec{spec.name, {*given}});
+  spec.options.erase(given);
+  return kTypes[options.choice(kName, 0, {"fp32", "bf16", "fp8"})];
+}
+
+std::unique_ptr<CachePolicy> make_named(const PolicySpec& spec, const PolicyContext& context) {
+  if (spec.name.find('+') != std::string::npos) return make_pair(spec, context);
+  PolicyOptions options(spec);
+  return entry_of(spec.name).make(options, context);
+}
+
 }  // namespace
+
+CacheNeeds CachePolicy::kept_needs() const {
+  CacheNeeds kept = needs();
+  if (kept.features || kept.rounds_trunk()) kept.dtype = kept_dtype_;
+  return kept;
+}
 
 std::unique_ptr<CachePolicy> make_policy(const PolicySpec& asked, const PolicyContext& context) {
   check(context.steps > 0 && context.depth > 0 && context.tokens > 0,
         "a policy needs the number of steps, layers and tokens");
-  const PolicySpec spec = resolve_preset(asked, context);
-  if (spec.name.find('+') != std::string::npos) return make_pair(spec, context);
-  PolicyOptions options(spec);
-  return entry_of(spec.name).make(options, context);
+  PolicySpec spec = resolve_preset(asked, context);
+  const DType dtype = take_cache_dtype(spec);
+  auto policy = make_named(spec, context);
+  policy->keep_as(dtype);
+  return policy;
 }
 
 const std::vector<std::string>& policy_names() {

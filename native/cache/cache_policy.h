@@ -49,7 +49,12 @@ class CachePolicy {
   // Nothing cached before this step is needed at it or after it; of a dynamic policy, if its trunk
   // runs then.
   virtual bool is_refresh_point(int step) const = 0;
+  // In fp32, whatever is asked for.
   virtual CacheNeeds needs() const = 0;
+  // The same in the dtype that the user asked for, where anything is kept in it.
+  CacheNeeds kept_needs() const;
+  void keep_as(DType dtype) { kept_dtype_ = dtype; }
+  DType kept_dtype() const { return kept_dtype_; }
   virtual ScoreSettings score_settings() const { return {}; }
   // The sampler's number of steps: `steps(ratio)` runs fewer than asked for.
   virtual int sampler_steps(int requested) const { return requested; }
@@ -83,12 +88,16 @@ class CachePolicy {
   virtual std::vector<std::string> warnings() const { return {}; }
   // For one attempt; the policy must outlive it. A static policy's run is its table.
   virtual std::unique_ptr<PolicyRun> begin() const;
+
+ private:
+  DType kept_dtype_ = DType::kF32;
 };
 
 // What a policy's table says of a module, whether its layer runs or not.
 ModuleDecision planned_decision(const CachePolicy& policy, const ModuleSite& site);
 
-// A preset is made as what it stands for (cache/presets.h).
+// A preset is made as what it stands for (cache/presets.h). Beside its own options every policy
+// takes cache_dtype: fp32, bf16 or fp8.
 // Throws Error(kInvalidArgument) for an unknown policy (naming the known ones) or option (naming
 // the known ones and ranges), and for one that cannot run on such a model or sampler. "A+B" is
 // policy A for the trunk over policy B for the modules (composed_policy.cpp).

@@ -27,8 +27,8 @@ class DriftMeter {
   DriftMeter(Backend& backend, const DriftShape& shape);
   static uint64_t bytes_of(const DriftShape& shape);
 
-  // Before module `module` is run at `step`. `kept` [.., channels], fp32: its output as the cache
-  // has it.
+  // Before module `module` is run at `step`. `kept` [.., channels]: its output as the cache has it,
+  // in whatever dtype.
   void before(int64_t module, int step, Decision decision, ConstTensorView kept);
   // After it was run. Mean |new - kept| / mean |new| over the sample, of a refresh whose cache had
   // been in use, in whole or in part; else empty, and where all new values are zero.

@@ -26,6 +26,10 @@ Shape features_shape(const FeatureStoreShape& s) {
   return {blocks_of(s) * modules_of(s), s.needs.orders + 1, s.rows, s.tokens, s.channels};
 }
 
+Shape scales_shape(const FeatureStoreShape& s) {
+  return {blocks_of(s) * modules_of(s), s.needs.orders + 1, s.rows, s.tokens};
+}
+
 Shape counters_shape(const FeatureStoreShape& s) {
   return {blocks_of(s) * ranked_modules_of(s), s.rows, s.tokens};
 }
@@ -58,7 +62,10 @@ uint64_t bytes(const Shape& shape, DType dtype) {
 FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
     : backend_(backend), shape_(shape) {
   if (shape.needs.features) {
-    features_ = backend.allocate(features_shape(shape), DType::kF32);
+    features_ = backend.allocate(features_shape(shape), shape.needs.dtype);
+    if (shape.needs.dtype == DType::kF8) {
+      scales_ = backend.allocate(scales_shape(shape), DType::kF32);
+    }
     drift_.emplace(backend, drift_shape(shape));
     histories_.resize(static_cast<size_t>(features_.dim(0)));
   }
@@ -72,7 +79,9 @@ FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
 uint64_t FeatureStore::bytes_of(const FeatureStoreShape& shape) {
   uint64_t total = 0;
   if (shape.needs.features) {
-    total += bytes(features_shape(shape), DType::kF32) + DriftMeter::bytes_of(drift_shape(shape));
+    total += bytes(features_shape(shape), shape.needs.dtype);
+    total += DriftMeter::bytes_of(drift_shape(shape));
+    if (shape.needs.dtype == DType::kF8) total += bytes(scales_shape(shape), DType::kF32);
   }
   if (shape.needs.scores) total += bytes(counters_shape(shape), DType::kI32);
   if (keeps_statistics(shape)) total += bytes(statistics_shape(shape), DType::kF32);
@@ -103,8 +112,10 @@ TensorView FeatureStore::feature(int layer, BlockKind block, Module module) cons
 
 TensorView FeatureStore::differences(const ModuleSite& site) const {
   check(!features_.empty(), "this policy keeps no module outputs");
-  return entry(features_, feature_index(site.layer, site.block, site.module),
-               {shape_.needs.orders + 1, shape_.rows, shape_.tokens, shape_.channels});
+  const TensorView all(features_.view().data(), features_.dtype(), features_.shape(),
+                       scales_.empty() ? nullptr : scales_.f32());
+  return all.rows(feature_index(site.layer, site.block, site.module), 1)
+      .reshaped({shape_.needs.orders + 1, shape_.rows, shape_.tokens, shape_.channels});
 }
 
 DifferenceHistory& FeatureStore::history(const ModuleSite& site) {
@@ -152,9 +163,9 @@ void FeatureStore::begin_module(const ModuleSite& site, Decision decision) {
                  feature(site.layer, site.block, site.module));
 }
 
-std::optional<double> FeatureStore::end_module(const ModuleSite& site) {
+std::optional<double> FeatureStore::end_module(ConstTensorView fresh) {
   if (!drift_) return std::nullopt;
-  return drift_->after(feature(site.layer, site.block, site.module));
+  return drift_->after(fresh);
 }
 
 }  // namespace engine

@@ -34,8 +34,8 @@ class FeatureStore {
   // A new clip: nothing is known of any module.
   void begin_clip();
 
-  // Module output before its gate: [rows, tokens, channels], fp32. Empty when the policy keeps
-  // none.
+  // Module output before its gate: [rows, tokens, channels], in needs.dtype. Empty when the policy
+  // keeps none.
   TensorView feature(int layer, BlockKind block, Module module) const;
   // Keeps an output that was made apart from it, and its differences; [rows, tokens, channels].
   void refresh(const ModuleSite& site, ConstTensorView fresh);
@@ -57,8 +57,9 @@ class FeatureStore {
 
   // Around a module's run: how far what was reused of it had drifted when it is refreshed, see
   // DriftMeter. Empty at all other times, and when the policy keeps no features.
+  // `fresh`: what a refresh computed, fp32.
   void begin_module(const ModuleSite& site, Decision decision);
-  std::optional<double> end_module(const ModuleSite& site);
+  std::optional<double> end_module(ConstTensorView fresh);
 
  private:
   int64_t block_index(int layer, BlockKind block) const;
@@ -71,6 +72,7 @@ class FeatureStore {
   Backend& backend_;
   FeatureStoreShape shape_;
   Tensor features_;    // [blocks · modules, orders + 1, rows, tokens, channels]
+  Tensor scales_;      // [blocks · modules, orders + 1, rows, tokens], of fp8 features
   Tensor counters_;    // [blocks, modules without self-attention, rows, tokens]
   Tensor statistics_;  // [blocks, rows, tokens]
   Tensor zeros_;       // [rows, tokens], i32, host

@@ -15,6 +15,14 @@ bool has_own_residual(const CacheNeeds& needs) {
   return needs.trunk == TrunkKept::kResidual && (needs.trunk_orders > 0 || needs.changes.residual);
 }
 
+DType kept_dtype(const CacheNeeds& needs) {
+  return needs.rounds_trunk() ? needs.dtype : DType::kF32;
+}
+
+Shape scales_shape(const TrunkCacheShape& s) {
+  return {s.needs.trunk_orders + 1, s.rows, s.tokens};
+}
+
 bool measures_stream(const ChangeNeeds& changes) {
   return changes.modulated_input || changes.input || changes.front || changes.residual ||
          changes.output;
@@ -39,8 +47,9 @@ void copy(Backend& backend, ConstTensorView from, TensorView to) {
 TrunkCache::TrunkCache(Backend& backend, const TrunkCacheShape& shape)
     : backend_(backend), shape_(shape) {
   const CacheNeeds& needs = shape.needs;
-  check(!needs.changes.residual || needs.trunk == TrunkKept::kResidual,
-        "only a residual that is kept can be compared");
+  check(!needs.changes.residual ||
+            (needs.trunk == TrunkKept::kResidual && kept_dtype(needs) == DType::kF32),
+        "only a residual that is kept in fp32 can be compared");
   if (measures_stream(needs.changes)) meter_.emplace(backend, shape.rows);
   if (needs.changes.modulated_input) modulated_ = Remembered(backend, one(shape));
   if (needs.changes.input) input_ = Remembered(backend, one(shape));
@@ -50,19 +59,30 @@ TrunkCache::TrunkCache(Backend& backend, const TrunkCacheShape& shape)
     front_now_ = backend.allocate(one(shape), DType::kF32);
   }
   if (needs.trunk == TrunkKept::kNothing) return;
-  differences_ = backend.allocate(
-      {needs.trunk_orders + 1, shape.rows, shape.tokens, shape.channels}, DType::kF32);
+  const DType dtype = kept_dtype(needs);
+  differences_ =
+      backend.allocate({needs.trunk_orders + 1, shape.rows, shape.tokens, shape.channels}, dtype);
+  if (dtype == DType::kF8) scales_ = backend.allocate(scales_shape(shape), DType::kF32);
+  kept_ = {differences_.view().data(), dtype, differences_.shape(),
+           scales_.empty() ? nullptr : scales_.f32()};
   if (has_own_residual(needs)) residual_ = backend.allocate(one(shape), DType::kF32);
 }
 
 uint64_t TrunkCache::bytes_of(const TrunkCacheShape& shape) {
   const CacheNeeds& needs = shape.needs;
-  int64_t tensors = (needs.changes.modulated_input ? 1 : 0) + (needs.changes.input ? 1 : 0) +
-                    (needs.changes.output ? 1 : 0) + (needs.changes.front ? 2 : 0);
-  if (needs.trunk != TrunkKept::kNothing) tensors += needs.trunk_orders + 1;
-  if (has_own_residual(needs)) ++tensors;
-  const uint64_t meter = measures_stream(needs.changes) ? ChangeMeter::bytes_of(shape.rows) : 0;
-  return static_cast<uint64_t>(tensors * one(shape).elements()) * sizeof(float) + meter;
+  const auto elements = static_cast<uint64_t>(one(shape).elements());
+  const int tensors = (needs.changes.modulated_input ? 1 : 0) + (needs.changes.input ? 1 : 0) +
+                      (needs.changes.output ? 1 : 0) + (needs.changes.front ? 2 : 0) +
+                      (has_own_residual(needs) ? 1 : 0);
+  uint64_t total = static_cast<uint64_t>(tensors) * elements * sizeof(float);
+  if (needs.trunk != TrunkKept::kNothing) {
+    const DType dtype = kept_dtype(needs);
+    total += static_cast<uint64_t>(needs.trunk_orders + 1) * elements * dtype_bytes(dtype);
+    if (dtype == DType::kF8) {
+      total += static_cast<uint64_t>(scales_shape(shape).elements()) * sizeof(float);
+    }
+  }
+  return total + (measures_stream(needs.changes) ? ChangeMeter::bytes_of(shape.rows) : 0);
 }
 
 void TrunkCache::begin_clip() {
@@ -93,7 +113,7 @@ std::optional<Change> TrunkCache::reach_span(ConstTensorView x) {
 }
 
 TensorView TrunkCache::pending() const {
-  return residual_.empty() ? differences_.view().rows(0, 1).reshaped(one(shape_)) : residual_;
+  return residual_.empty() ? kept_.rows(0, 1).reshaped(one(shape_)) : residual_;
 }
 
 void TrunkCache::run(ConstTensorView x) {
@@ -107,14 +127,14 @@ std::optional<Change> TrunkCache::ran(int step, ConstTensorView x) {
   if (keeps_residual()) {
     subtract_from(backend_, x, pending());
     if (shape_.needs.changes.residual && history_.refreshes > 0) {
-      change = meter_->measure(residual_, differences_.view().rows(0, 1).reshaped(one(shape_)));
+      change = meter_->measure(residual_, kept_.rows(0, 1).reshaped(one(shape_)));
     }
   }
   if (keeps_residual() && residual_.empty()) {
     history_ = {.refreshes = history_.refreshes + 1, .last_step = step};
   } else {
     const ConstTensorView fresh = keeps_residual() ? ConstTensorView(residual_) : x;
-    update_differences(backend_, fresh, differences_, history_, step);
+    update_differences(backend_, fresh, kept_, history_, step);
   }
   return change;
 }
@@ -125,7 +145,7 @@ void TrunkCache::stand_in(int step, TrunkDecision decision, TensorView x) {
   const ConstTensorView base = keeps_residual() ? ConstTensorView(x) : ConstTensorView();
   const bool reuse = decision == TrunkDecision::kReuse;
   // Without its higher orders a forecast is what was kept.
-  const ConstTensorView kept = differences_;
+  const ConstTensorView kept = kept_;
   forecast(backend_, reuse ? kept.rows(0, 1) : kept, history_, step, base, x);
 }
 

@@ -50,7 +50,9 @@ class TrunkCache {
   Remembered modulated_, input_, output_;
   Remembered front_;    // at the last step that ran the span
   Tensor front_now_;    // x at the begin of a step, then what the layers before the span added
+  TensorView kept_;     // differences_ with their scales
   Tensor differences_;  // [orders + 1, rows, tokens, channels]: D_0 is what is kept
+  Tensor scales_;       // [orders + 1, rows, tokens], of fp8 differences
   Tensor residual_;     // empty where the place of D_0 serves
   DifferenceHistory history_;
 };

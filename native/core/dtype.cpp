@@ -3,7 +3,9 @@
 // vectorise.
 #include "core/dtype.h"
 
+#include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "core/check.h"
 
@@ -21,6 +23,7 @@ size_t dtype_bytes(DType dtype) {
     case DType::kBF16:
       return 2;
     case DType::kU8:
+    case DType::kF8:
       return 1;
   }
   check(false, "unknown dtype");
@@ -43,6 +46,8 @@ const char* dtype_name(DType dtype) {
       return "int32";
     case DType::kU8:
       return "uint8";
+    case DType::kF8:
+      return "fp8";
   }
   check(false, "unknown dtype");
   return "";
@@ -96,6 +101,37 @@ float float_from_f16(uint16_t bits) {
   const uint32_t normal = (magnitude << 13) + rebias;
   const uint32_t result = magnitude < 0x400u ? std::bit_cast<uint32_t>(subnormal) : normal;
   return std::bit_cast<float>(result | sign);
+}
+
+uint8_t f8_from_float(float value) {
+  constexpr uint32_t kMinNormal = 0x3c800000u;  // 2^-6
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 24) & 0x80u;
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint8_t>(sign | 0x7fu);
+  const uint32_t bounded = std::min(magnitude, std::bit_cast<uint32_t>(kF8Largest));
+  if (bounded < kMinNormal) {
+    // Adding 2^14 moves the subnormal's last bit (2^-9) to the last bit of the sum, so the adder
+    // itself rounds to nearest even.
+    const float shifted = std::bit_cast<float>(bounded) + 0x1p14f;
+    return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x46800000u));
+  }
+  const uint32_t rounded = bounded + 0x7ffffu + ((bounded >> 20) & 1u);
+  return static_cast<uint8_t>(sign | ((rounded - 0x3c000000u) >> 20));
+}
+
+float float_from_f8(uint8_t bits) {
+  const uint32_t magnitude = bits & 0x7fu;
+  const uint32_t sign = uint32_t{bits & 0x80u} << 24;
+  // A subnormal is mantissa * 2^-9, exactly.
+  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-9f;
+  const uint32_t number =
+      magnitude < 8u ? std::bit_cast<uint32_t>(subnormal) : (magnitude << 20) + 0x3c000000u;
+  return std::bit_cast<float>((magnitude == 0x7fu ? 0x7fc00000u : number) | sign);
+}
+
+float f8_scale(float largest) {
+  return std::min(largest, std::numeric_limits<float>::max()) / kF8Largest;
 }
 
 }  // namespace engine

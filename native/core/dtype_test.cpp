@@ -80,10 +80,50 @@ TEST(DTypeTest, ANanWhosePayloadIsCutStaysANan) {
   EXPECT_TRUE(std::isnan(float_from_f16(f16_from_float(nan))));
 }
 
+TEST(DTypeTest, EveryFp8ValueSurvivesTheWayThroughFp32) {
+  for (uint32_t bits = 0; bits < 0x100; ++bits) {
+    const float value = float_from_f8(static_cast<uint8_t>(bits));
+    if ((bits & 0x7fu) == 0x7fu) {
+      ASSERT_TRUE(std::isnan(value) && std::isnan(float_from_f8(f8_from_float(value))));
+    } else {
+      ASSERT_EQ(f8_from_float(value), bits);
+      // e4m3 by its definition: (-1)^s 2^(e - 7) (1 + m / 8), or 2^-6 m / 8 where e is 0.
+      const int exponent = static_cast<int>(bits >> 3 & 15u);
+      const int mantissa = static_cast<int>((exponent == 0 ? 0u : 8u) + (bits & 7u));
+      const double size = std::ldexp(mantissa, std::max(exponent, 1) - 10);
+      ASSERT_EQ(static_cast<double>(value), (bits & 0x80u) != 0 ? -size : size);
+    }
+  }
+}
+
+TEST(DTypeTest, Fp8RoundsToNearestEvenAndSaturates) {
+  for (uint8_t bits = 0; bits < 0x7e; ++bits) {
+    const float low = float_from_f8(bits), high = float_from_f8(static_cast<uint8_t>(bits + 1));
+    const float middle = (low + high) / 2;  // exact
+    const uint32_t even = (bits & 1u) == 0 ? bits : bits + 1u;
+    ASSERT_EQ(f8_from_float(middle), even);
+    ASSERT_EQ(f8_from_float(std::nextafter(middle, low)), bits);
+    ASSERT_EQ(f8_from_float(std::nextafter(middle, high)), bits + 1);
+    ASSERT_EQ(f8_from_float(-middle), even | 0x80u);
+  }
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(float_from_f8(f8_from_float(1e30f)), kF8Largest);
+  EXPECT_EQ(float_from_f8(f8_from_float(-kInfinity)), -kF8Largest);
+}
+
+TEST(DTypeTest, Fp8ScalesFitTheLargestOfARow) {
+  EXPECT_EQ(f8_scale(448.0f), 1.0f);
+  EXPECT_EQ(f8_scale(0.0f), 0.0f);
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  EXPECT_EQ(f8_scale(std::numeric_limits<float>::infinity()), f8_scale(kLargest));
+}
+
 TEST(DTypeTest, KnowsSizesAndNames) {
   EXPECT_EQ(dtype_bytes(DType::kF64), 8u);
   EXPECT_EQ(dtype_bytes(DType::kBF16), 2u);
   EXPECT_EQ(dtype_bytes(DType::kU8), 1u);
+  EXPECT_EQ(dtype_bytes(DType::kF8), 1u);
+  EXPECT_STREQ(dtype_name(DType::kF8), "fp8");
   EXPECT_STREQ(dtype_name(DType::kF32), "fp32");
   EXPECT_STREQ(dtype_name(DType::kI64), "int64");
   EXPECT_TRUE(dtype_is_float(DType::kF16));

@@ -19,6 +19,19 @@ const void* row_pointer(const ConstTensorView& view, int64_t first, int64_t coun
   return static_cast<const char*>(view.data()) + static_cast<size_t>(first) * row_bytes;
 }
 
+const float* row_scales(const ConstTensorView& view, int64_t first) {
+  if (view.scales() == nullptr || view.elements() == 0) return view.scales();
+  const int64_t scaled_rows = view.elements() / view.dim(view.shape().rank() - 1);
+  return view.scales() + scaled_rows / view.dim(0) * first;
+}
+
+void check_reshape(const ConstTensorView& view, const Shape& shape) {
+  check(shape.elements() == view.elements(), "reshaped() to another number of elements");
+  const int last = view.shape().rank() - 1;
+  check(view.scales() == nullptr || shape[shape.rank() - 1] == view.dim(last),
+        "reshaped() of rows that have scales");
+}
+
 Shape with_rows(const Shape& shape, int64_t count) {
   std::array<int64_t, Shape::kMaxRank> dims{};
   for (int axis = 0; axis < shape.rank(); ++axis) dims[static_cast<size_t>(axis)] = shape[axis];
@@ -57,21 +70,23 @@ std::string Shape::to_string() const {
 }
 
 ConstTensorView ConstTensorView::reshaped(Shape shape) const {
-  check(shape.elements() == elements(), "reshaped() to another number of elements");
-  return {data_, dtype_, shape};
+  check_reshape(*this, shape);
+  return {data_, dtype_, shape, scales_};
 }
 
 ConstTensorView ConstTensorView::rows(int64_t first, int64_t count) const {
-  return {row_pointer(*this, first, count), dtype_, with_rows(shape_, count)};
+  return {row_pointer(*this, first, count), dtype_, with_rows(shape_, count),
+          row_scales(*this, first)};
 }
 
 TensorView TensorView::reshaped(Shape shape) const {
-  check(shape.elements() == elements(), "reshaped() to another number of elements");
-  return {data_, dtype_, shape};
+  check_reshape(*this, shape);
+  return {data_, dtype_, shape, scales_};
 }
 
 TensorView TensorView::rows(int64_t first, int64_t count) const {
-  return {const_cast<void*>(row_pointer(*this, first, count)), dtype_, with_rows(shape_, count)};
+  return {const_cast<void*>(row_pointer(*this, first, count)), dtype_, with_rows(shape_, count),
+          const_cast<float*>(row_scales(*this, first))};
 }
 
 }  // namespace engine

@@ -1,5 +1,6 @@
 // Non-owning, contiguous, row-major views. A view says what is where; it never allocates, frees or
-// checks a bound in a loop. Owners are Tensor and Arena.
+// checks a bound in a loop. Owners are Tensor and Arena. A view of fp8 elements has a scale, fp32,
+// for each row of the last axis; these lie elsewhere.
 #pragma once
 
 #include <array>
@@ -34,8 +35,8 @@ class Shape {
 class ConstTensorView {
  public:
   ConstTensorView() = default;
-  ConstTensorView(const void* data, DType dtype, Shape shape)
-      : data_(data), dtype_(dtype), shape_(shape) {}
+  ConstTensorView(const void* data, DType dtype, Shape shape, const float* scales = nullptr)
+      : data_(data), scales_(scales), dtype_(dtype), shape_(shape) {}
 
   bool empty() const { return data_ == nullptr; }
   const void* data() const { return data_; }
@@ -48,13 +49,15 @@ class ConstTensorView {
   const uint16_t* bf16() const { return static_cast<const uint16_t*>(data_); }
   const int32_t* i32() const { return static_cast<const int32_t*>(data_); }
   const uint8_t* u8() const { return static_cast<const uint8_t*>(data_); }
-  // Same data, other shape of the same number of elements.
+  const float* scales() const { return scales_; }  // null unless fp8
+  // Same data, other shape of the same number of elements; of scaled rows with the same last axis.
   ConstTensorView reshaped(Shape shape) const;
   // Rows [first, first + count) of axis 0.
   ConstTensorView rows(int64_t first, int64_t count) const;
 
  private:
   const void* data_ = nullptr;
+  const float* scales_ = nullptr;
   DType dtype_ = DType::kF32;
   Shape shape_;
 };
@@ -62,8 +65,11 @@ class ConstTensorView {
 class TensorView {
  public:
   TensorView() = default;
-  TensorView(void* data, DType dtype, Shape shape) : data_(data), dtype_(dtype), shape_(shape) {}
-  operator ConstTensorView() const { return {data_, dtype_, shape_}; }  // NOLINT: a view of a view
+  TensorView(void* data, DType dtype, Shape shape, float* scales = nullptr)
+      : data_(data), scales_(scales), dtype_(dtype), shape_(shape) {}
+  operator ConstTensorView() const {  // NOLINT: a view of a view
+    return {data_, dtype_, shape_, scales_};
+  }
 
   bool empty() const { return data_ == nullptr; }
   void* data() const { return data_; }
@@ -76,11 +82,13 @@ class TensorView {
   uint16_t* bf16() const { return static_cast<uint16_t*>(data_); }
   int32_t* i32() const { return static_cast<int32_t*>(data_); }
   uint8_t* u8() const { return static_cast<uint8_t*>(data_); }
+  float* scales() const { return scales_; }
   TensorView reshaped(Shape shape) const;
   TensorView rows(int64_t first, int64_t count) const;
 
  private:
   void* data_ = nullptr;
+  float* scales_ = nullptr;
   DType dtype_ = DType::kF32;
   Shape shape_;
 };

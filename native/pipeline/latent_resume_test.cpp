@@ -192,7 +192,11 @@ std::vector<PolicySpec> all_policies() {
           {"tgate", {}},
           {"tgate", {{"gate", "7"}, {"self_interval", "3"}}},
           {"fastercache", {}},
-          {"fastercache", {{"from", "2"}, {"interval", "3"}}}};
+          {"fastercache", {{"from", "2"}, {"interval", "3"}}},
+          {"toca", {{"cache_dtype", "bf16"}}},
+          {"fora", {{"cache_dtype", "fp8"}}},
+          {"duca", {{"cache_dtype", "fp8"}, {"score", "similarity"}}},
+          {"taylorseer", {{"cache_dtype", "fp8"}}}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, LatentResumeOfPolicyTest, testing::ValuesIn(all_policies()),

@@ -70,6 +70,11 @@ std::vector<std::string> warnings_of(const ModelFamily& family, const RenderRequ
                        std::to_string(plan.steps.size()) +
                        " steps: take more steps, or options that reuse more");
   }
+  if (policy.kept_dtype() != policy.kept_needs().dtype) {
+    warnings.push_back("cache_dtype=" + std::string(dtype_name(policy.kept_dtype())) +
+                       " changes nothing: policy " + plan.policy.name +
+                       " keeps neither outputs of modules nor differences");
+  }
   if (plan.steps.size() > 1 && refresh_points(plan).size() == 1) {
     warnings.push_back("policy " + plan.policy.name +
                        " refreshes nothing in full after step 0: an interrupted clip starts again");
@@ -95,17 +100,19 @@ Json decisions_of(const Plan& plan) {
 std::string digest_of(const ModelFamily& family, const RenderRequest& request,
                       const CachePolicy& policy, const Plan& plan) {
   const ScoreSettings score = policy.score_settings();
-  const CacheNeeds needs = policy.needs();
-  const Json all{{"family", plan.family},
-                 {"model", family.identity(request)},
-                 {"sampler", plan.sampler},
-                 {"score",
-                  {static_cast<int>(score.score), score.staleness_weight, score.spread_cell,
-                   score.spread_factor}},
-                 {"upstream", policy.upstream_fidelity()},
-                 {"keeps", {static_cast<int>(needs.trunk), needs.trunk_orders, needs.orders}},
-                 {"policy", policy.fingerprint()},
-                 {"steps", decisions_of(plan)}};
+  const CacheNeeds needs = policy.kept_needs();
+  const Json all{
+      {"family", plan.family},
+      {"model", family.identity(request)},
+      {"sampler", plan.sampler},
+      {"score",
+       {static_cast<int>(score.score), score.staleness_weight, score.spread_cell,
+        score.spread_factor}},
+      {"upstream", policy.upstream_fidelity()},
+      {"keeps",
+       {static_cast<int>(needs.trunk), needs.trunk_orders, needs.orders, dtype_name(needs.dtype)}},
+      {"policy", policy.fingerprint()},
+      {"steps", decisions_of(plan)}};
   const std::string text = all.dump();
   return sha256_hex(std::as_bytes(std::span(text)));
 }

@@ -122,6 +122,40 @@ TEST(Plan, CountsTheBytesOfTheCache) {
       5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));
 }
 
+TEST(Plan, CountsTheBytesOfACacheInFewerBits) {
+  const auto bytes_of = [](const char* policy, const char* dtype) {
+    return plan_of(published({policy, {{"cache_dtype", dtype}}})).cache_bytes;
+  };
+  const uint64_t rows = uint64_t{168} * 2 * 23850, values = rows * 1152;
+  EXPECT_EQ(bytes_of("toca", "fp32"), plan_of(published({"toca", {}})).cache_bytes);
+  EXPECT_EQ(bytes_of("toca", "bf16"), bytes_of("toca", "fp32") - 2 * values);
+  EXPECT_EQ(bytes_of("toca", "fp8"), bytes_of("toca", "fp32") - 3 * values + 4 * rows);
+  // Both differences, but not the residual that they are made from.
+  const uint64_t trunk_rows = uint64_t{2} * 2 * 23850, trunk = trunk_rows * 1152;
+  EXPECT_EQ(bytes_of("taylorseer_lite", "fp8"),
+            bytes_of("taylorseer_lite", "fp32") - 3 * trunk + 4 * trunk_rows);
+  // A refresh is made apart.
+  const Plan whole = plan_of(published({"fora", {}}));
+  const Plan half = plan_of(published({"fora", {{"cache_dtype", "bf16"}}}));
+  EXPECT_EQ(whole.peak_bytes - half.peak_bytes, 2 * values - uint64_t{2} * 23850 * 1152 * 4);
+  EXPECT_EQ(whole.flops, half.flops);
+  EXPECT_NE(whole.digest, half.digest);
+  EXPECT_EQ(whole.digest, plan_of(published({"fora", {{"cache_dtype", "fp32"}}})).digest);
+}
+
+TEST(Plan, WarnsWhereFewerBitsChangeNothing) {
+  for (PolicySpec policy : {PolicySpec{}, PolicySpec{"mask", {{"compute", "0,1,5"}}}}) {
+    const std::string digest = plan_of(published(policy)).digest;
+    policy.options["cache_dtype"] = "bf16";
+    const Plan plan = plan_of(published(policy));
+    ASSERT_EQ(plan.warnings.size(), 1u);
+    EXPECT_TRUE(plan.warnings[0].starts_with("cache_dtype=bf16 changes nothing: policy"));
+    EXPECT_EQ(plan.digest, digest);
+  }
+  EXPECT_TRUE(plan_of(published({"magcache+toca", {{"cache_dtype", "fp8"}}})).warnings.empty());
+  EXPECT_THROW(plan_of(published({"toca", {{"cache_dtype", "fp16"}}})), Error);
+}
+
 TEST(Plan, DigestChangesWithAllThatDecidesTheBitsAndNothingElse) {
   const std::string digest = plan_of(published({"toca", {}})).digest;
   EXPECT_EQ(digest.size(), 64u);

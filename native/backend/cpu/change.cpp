@@ -3,6 +3,7 @@
 #include "backend/cpu/change.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_kernels.h"
@@ -15,6 +16,42 @@ namespace {
 
 // Two of them stay in the first-level cache.
 constexpr int64_t kPiece = 4096;
+
+// One row of the last axis, in the memory of three floats for each channel.
+void update_row(const PointwiseKernels& kernels, const UpdateDifferencesArgs& args, int64_t first,
+                int64_t channels, float* memory) {
+  float* value = memory;
+  float* next = memory + channels;
+  float* const before = memory + 2 * channels;
+  kernels.convert({args.fresh.f32() + first}, {value}, channels);
+  for (int order = 0; order < args.count; ++order) {
+    const TensorView& kept = args.differences[static_cast<size_t>(order)];
+    const bool goes_on = order + 1 < args.count;
+    if (goes_on) kernels.convert(row_of(ConstTensorView(kept), first), {before}, channels);
+    kernels.convert({value}, row_of(kept, first), channels);
+    if (!goes_on) continue;
+    const std::array<float*, 2> two{before, next};
+    kernels.update_differences(value, two.data(), 2, args.inverse_distance, channels);
+    std::swap(value, next);
+  }
+}
+
+// Differences of several types, or with scales.
+void update_rows(const CpuContext& context, const UpdateDifferencesArgs& args) {
+  if (args.fresh.elements() == 0) return;
+  const int64_t channels = args.fresh.dim(args.fresh.shape().rank() - 1);
+  const size_t part_bytes = static_cast<size_t>(3 * channels) * sizeof(float);
+  const Scratch scratch(0, static_cast<size_t>(context.threads), part_bytes);
+  parallel_ranges(
+      context, args.fresh.elements() / channels, 8 * args.count * channels,
+      [&](int64_t begin, int64_t end) {
+        auto* const memory =
+            reinterpret_cast<float*>(scratch.part(static_cast<size_t>(omp_get_thread_num())));
+        for (int64_t row = begin; row < end; ++row) {
+          update_row(pointwise_kernels(context.isa), args, row * channels, channels, memory);
+        }
+      });
+}
 
 }  // namespace
 
@@ -42,6 +79,11 @@ void relative_l1(const CpuContext& context, const RelativeL1Args& args) {
 
 void update_differences(const CpuContext& context, const UpdateDifferencesArgs& args) {
   check_args(args);
+  const auto* const last = args.differences.begin() + args.count;
+  if (std::any_of(args.differences.begin(), last,
+                  [](const TensorView& kept) { return kept.dtype() != DType::kF32; })) {
+    return update_rows(context, args);
+  }
   parallel_ranges(context, args.fresh.elements(), 8 * args.count, [&](int64_t begin, int64_t end) {
     std::array<float*, kMaxDifferenceOrders + 1> differences{};
     for (size_t i = 0; i < static_cast<size_t>(args.count); ++i) {

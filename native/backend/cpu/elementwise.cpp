@@ -23,6 +23,20 @@ void for_pieces(const CpuContext& context, int64_t elements, Work work) {
                   });
 }
 
+// Rows with scales are done whole.
+void convert_rows(const CpuContext& context, const ConvertArgs& args) {
+  if (args.input.elements() == 0) return;
+  const int64_t channels = args.input.dim(args.input.shape().rank() - 1);
+  parallel_ranges(context, args.input.elements() / channels, channels * 5,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) {
+                      pointwise_kernels(context.isa)
+                          .convert(row_of(args.input, r * channels),
+                                   row_of(args.output, r * channels), channels);
+                    }
+                  });
+}
+
 }  // namespace
 
 void activate(const CpuContext& context, const ActivateArgs& args) {
@@ -33,7 +47,7 @@ void activate(const CpuContext& context, const ActivateArgs& args) {
     const Row to = row_of(args.output, first);
     switch (args.activation) {
       case Activation::kNone:
-        return kernels.convert({from, false}, to, count);
+        return kernels.convert({from}, to, count);
       case Activation::kSilu:
         return kernels.silu(from, to, count);
       case Activation::kGeluTanh:
@@ -61,6 +75,9 @@ void add(const CpuContext& context, const AddArgs& args) {
 
 void convert(const CpuContext& context, const ConvertArgs& args) {
   check_args(args);
+  if (args.input.dtype() == DType::kF8 || args.output.dtype() == DType::kF8) {
+    return convert_rows(context, args);
+  }
   for_pieces(context, args.input.elements(), [&](int64_t first, int64_t count) {
     pointwise_kernels(context.isa)
         .convert(row_of(args.input, first), row_of(args.output, first), count);

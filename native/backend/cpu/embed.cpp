@@ -119,8 +119,7 @@ void token_embedding(const CpuContext& context, const TokenEmbeddingArgs& args) 
       const auto* from = static_cast<const uint16_t*>(args.table.data()) + id * channels;
       for (int64_t c = 0; c < channels; ++c) to[c] = float_from_f16(from[c]);
     } else {
-      pointwise_kernels(context.isa)
-          .convert(row_of(args.table, id * channels), {to, false}, channels);
+      pointwise_kernels(context.isa).convert(row_of(args.table, id * channels), {to}, channels);
     }
   }
 }

@@ -228,5 +228,24 @@ TOCAFARM_INLINE LogParts log_parts(Vec x) {
   return {__builtin_convertvector(bits >> 23, Vec), mantissa};
 }
 
+// float_from_f8() of core/dtype.cpp, without a branch.
+TOCAFARM_INLINE float float_of_f8(uint8_t bits) {
+  const uint32_t magnitude = bits & 0x7fu;
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x80u) << 24;
+  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-9f;
+  const uint32_t number =
+      magnitude < 8u ? __builtin_bit_cast(uint32_t, subnormal) : (magnitude << 20) + 0x3c000000u;
+  const uint32_t kept = magnitude == 0x7fu ? 0x7fc00000u : number;
+  return __builtin_bit_cast(float, kept | sign);
+}
+
+// A row of fp8 as the floats that it stands for.
+struct F8Row {
+  const uint8_t* bits;
+  float scale;
+  TOCAFARM_INLINE float operator[](int64_t i) const { return float_of_f8(bits[i]) * scale; }
+  TOCAFARM_INLINE F8Row operator+(int64_t i) const { return {bits + i, scale}; }
+};
+
 }  // namespace
 }  // namespace engine::cpu::TOCAFARM_ISA

@@ -104,7 +104,7 @@ class GroupNorm {
       float* to = args_.output.f32() + element;
       kernels.affine(args_.input.f32() + element, mean_.data(), factor_.data(), bias_.data(), to,
                      count);
-      if (args_.silu) kernels.silu(to, {to, false}, count);
+      if (args_.silu) kernels.silu(to, {to}, count);
     }
   }
 

@@ -27,6 +27,19 @@ TOCAFARM_INLINE void put(uint16_t* to, float value) {
   *to = static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
+// What core/dtype.cpp defines, without a branch.
+TOCAFARM_INLINE uint8_t f8_of(float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  const uint32_t bounded = magnitude < 0x43e00000u ? magnitude : 0x43e00000u;  // 448
+  const float shifted = __builtin_bit_cast(float, bounded) + 0x1p14f;
+  const uint32_t subnormal = __builtin_bit_cast(uint32_t, shifted) - 0x46800000u;
+  const uint32_t rounded = (bounded + 0x7ffffu + ((bounded >> 20) & 1u) - 0x3c000000u) >> 20;
+  const uint32_t number = bounded < 0x3c800000u ? subnormal : rounded;
+  const uint32_t kept = magnitude > 0x7f800000u ? 0x7fu : number;
+  return static_cast<uint8_t>(kept | ((bits >> 24) & 0x80u));
+}
+
 // One rounding where the CPU has the instruction, two on the baseline.
 TOCAFARM_INLINE float fused(float a, float b, float c) {
 #if defined(__FMA__)
@@ -39,7 +52,7 @@ TOCAFARM_INLINE float fused(float a, float b, float c) {
 // Calls `loop` with the row as a pointer to its own element type.
 template <typename Loop>
 TOCAFARM_INLINE void with_type(Row row, Loop loop) {
-  if (row.bf16) {
+  if (row.type == RowType::kBF16) {
     loop(static_cast<uint16_t*>(row.data));
   } else {
     loop(static_cast<float*>(row.data));
@@ -47,15 +60,17 @@ TOCAFARM_INLINE void with_type(Row row, Loop loop) {
 }
 template <typename Loop>
 TOCAFARM_INLINE void with_type(ConstRow row, Loop loop) {
-  if (row.bf16) {
+  if (row.type == RowType::kBF16) {
     loop(static_cast<const uint16_t*>(row.data));
+  } else if (row.type == RowType::kF8) {
+    loop(F8Row{static_cast<const uint8_t*>(row.data), *row.scale});
   } else {
     loop(static_cast<const float*>(row.data));
   }
 }
 
 void add_term(const float* input, ConstRow feature, const float* gate, float* x, int64_t n) {
-  with_type(feature, [=](const auto* from) {
+  with_type(feature, [=](auto from) {
     if (gate == nullptr) {
       for (int64_t i = 0; i < n; ++i) x[i] = input[i] + float_of(from[i]);
     } else {
@@ -130,11 +145,50 @@ void add(const float* a, const float* b, float* output, int64_t n) {
   for (int64_t i = 0; i < n; ++i) output[i] = a[i] + b[i];
 }
 
+// The largest magnitude, NaN left out.
+template <typename From>
+TOCAFARM_INLINE float largest_of(From from, int64_t n) {
+  Vec largest{};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    float lanes[kLanes] = {};
+    const int64_t count = n - i < kLanes ? n - i : kLanes;
+    for (int64_t lane = 0; lane < count; ++lane) lanes[lane] = float_of(from[i + lane]);
+    const Vec value = load(lanes);
+    largest = max(value < 0.0f ? -value : value, largest);
+  }
+  return max_lane(largest);
+}
+
+template <typename From>
+TOCAFARM_INLINE void convert_to_f8(From from, Row output, int64_t n) {
+  constexpr float kLargestFloat = 0x1.fffffep127f;
+  const float largest = largest_of(from, n);
+  const float scale = (largest < kLargestFloat ? largest : kLargestFloat) / 448.0f;
+  auto* const to = static_cast<uint8_t*>(output.data);
+  if (scale == 0.0f) {
+    for (int64_t i = 0; i < n; ++i) to[i] = f8_of(float_of(from[i]) * 0.0f);
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = f8_of(float_of(from[i]) / scale);
+  }
+  *output.scale = scale;
+}
+
 void convert(ConstRow input, Row output, int64_t n) {
-  with_type(input, [=](const auto* from) {
+  with_type(input, [=](auto from) {
+    if (output.type == RowType::kF8) return convert_to_f8(from, output, n);
     with_type(output, [=](auto* to) {
       for (int64_t i = 0; i < n; ++i) put(to + i, float_of(from[i]));
     });
+  });
+}
+
+void add_weighted(const float* input, float weight, ConstRow term, float* x, int64_t n) {
+  with_type(term, [=](auto from) {
+    if (input == nullptr) {
+      for (int64_t i = 0; i < n; ++i) x[i] = weight * float_of(from[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) x[i] = input[i] + weight * float_of(from[i]);
+    }
   });
 }
 
@@ -260,6 +314,7 @@ const PointwiseKernels kPointwiseKernels{
     .gated_gelu = gated_gelu,
     .add = add,
     .convert = convert,
+    .add_weighted = add_weighted,
     .entropy_base = entropy_base,
     .finish_scores = finish_scores,
     .guided_euler = guided_euler,

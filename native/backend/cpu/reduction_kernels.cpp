@@ -68,21 +68,28 @@ TOCAFARM_INLINE WideVec widen(const uint16_t* from, int64_t count) {
   return widen(lanes, kWideLanes);
 }
 
+TOCAFARM_INLINE WideVec widen(F8Row from, int64_t count) {
+  float lanes[kWideLanes] = {};
+  for (int64_t lane = 0; lane < count; ++lane) lanes[lane] = from[lane];
+  return widen(lanes, kWideLanes);
+}
+
 template <typename A, typename B>
-double dot_of(const A* a, const B* b, int64_t n) {
+double dot_of(A a, B b, int64_t n) {
   return sum_vectors<WideVec, kWideLanes>(
       n, [=](int64_t i, int64_t count) { return widen(a + i, count) * widen(b + i, count); });
 }
 
-template <typename A>
-double dot_with(const A* a, ConstRow b, int64_t n) {
-  return b.bf16 ? dot_of(a, static_cast<const uint16_t*>(b.data), n)
-                : dot_of(a, static_cast<const float*>(b.data), n);
+template <typename Use>
+TOCAFARM_INLINE double with_type(ConstRow row, Use use) {
+  if (row.type == RowType::kBF16) return use(static_cast<const uint16_t*>(row.data));
+  if (row.type == RowType::kF32) return use(static_cast<const float*>(row.data));
+  return use(F8Row{static_cast<const uint8_t*>(row.data), *row.scale});
 }
 
 double dot(ConstRow a, ConstRow b, int64_t n) {
-  return a.bf16 ? dot_with(static_cast<const uint16_t*>(a.data), b, n)
-                : dot_with(static_cast<const float*>(a.data), b, n);
+  return with_type(a,
+                   [=](auto x) { return with_type(b, [=](auto y) { return dot_of(x, y, n); }); });
 }
 
 TOCAFARM_INLINE WideVec absolute(WideVec value) {

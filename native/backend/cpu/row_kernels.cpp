@@ -4,14 +4,26 @@
 
 namespace engine::cpu {
 
+namespace {
+
+int64_t scale_index(const ConstTensorView& tensor, int64_t element) {
+  return element / tensor.dim(tensor.shape().rank() - 1);
+}
+
+}  // namespace
+
 ConstRow row_of(const ConstTensorView& tensor, int64_t element) {
-  if (tensor.dtype() == DType::kBF16) return {tensor.bf16() + element, true};
-  return {tensor.f32() + element, false};
+  if (tensor.dtype() == DType::kBF16) return {tensor.bf16() + element, RowType::kBF16};
+  if (tensor.dtype() == DType::kF32) return {tensor.f32() + element};
+  const float* const scale = tensor.scales() + scale_index(tensor, element);
+  return {tensor.u8() + element, RowType::kF8, scale};
 }
 
 Row row_of(const TensorView& tensor, int64_t element) {
-  if (tensor.dtype() == DType::kBF16) return {tensor.bf16() + element, true};
-  return {tensor.f32() + element, false};
+  if (tensor.dtype() == DType::kBF16) return {tensor.bf16() + element, RowType::kBF16};
+  if (tensor.dtype() == DType::kF32) return {tensor.f32() + element};
+  float* const scale = tensor.scales() + scale_index(tensor, element);
+  return {tensor.u8() + element, RowType::kF8, scale};
 }
 
 const PointwiseKernels& pointwise_kernels(Isa isa) {

@@ -14,20 +14,25 @@ class TensorView;
 
 namespace engine::cpu {
 
-// A row of floats in memory, fp32 or bf16.
+enum class RowType : uint8_t { kF32, kBF16, kF8 };
+
+// A row of floats in memory. fp8: with one scale, and only where it is said.
 struct ConstRow {
   const void* data = nullptr;
-  bool bf16 = false;
+  RowType type = RowType::kF32;
+  const float* scale = nullptr;
 };
 struct Row {
   void* data = nullptr;
-  bool bf16 = false;
+  RowType type = RowType::kF32;
+  float* scale = nullptr;
 };
 
 // One result per element, no sums. Where no exponential and no fused multiplication is involved,
 // all instruction sets give the same bits. Outputs may be inputs, at the same place.
 struct PointwiseKernels {
-  // x = input + gate ⊙ feature, rounded after each operation; a null gate is 1.
+  // x = input + gate ⊙ feature, rounded after each operation; a null gate is 1. The feature may be
+  // fp8.
   void (*add_term)(const float* input, ConstRow feature, const float* gate, float* x, int64_t n);
   // output = (x - mean) · inverse · (1 + scale) + shift.
   void (*modulate)(const float* x, float mean, float inverse, const float* scale,
@@ -41,7 +46,11 @@ struct PointwiseKernels {
   void (*gelu_tanh)(const float* input, Row output, int64_t n);
   void (*gated_gelu)(const float* gate, const float* value, Row output, int64_t n);
   void (*add)(const float* a, const float* b, float* output, int64_t n);
+  // Either may be fp8; the output is then a whole row, and gets its scale.
   void (*convert)(ConstRow input, Row output, int64_t n);
+  // x = input + weight · term, rounded after each operation; a null input is left out. The term may
+  // be fp8.
+  void (*add_weighted)(const float* input, float weight, ConstRow term, float* x, int64_t n);
   // output = 1 + (first + second).
   void (*entropy_base)(const float* first, const float* second, float* output, int64_t n);
   // scores = scores / norm + weight · counters.
@@ -74,7 +83,7 @@ struct ReductionKernels {
   double (*sum)(const float* x, int64_t n);
   // Of (x - centre)².
   double (*squares)(const float* x, float centre, int64_t n);
-  // Products and sums in double.
+  // Products and sums in double. Either may be fp8.
   double (*dot)(ConstRow a, ConstRow b, int64_t n);
   // sums = {Σ |a - b|, Σ |b|}, differences and sums in double.
   void (*absolute_change)(const float* a, const float* b, int64_t n, double* sums);
@@ -99,7 +108,8 @@ extern const PointwiseKernels kPointwiseKernels;
 extern const ReductionKernels kReductionKernels;
 }  // namespace avx512
 
-// The elements of an fp32 or bf16 tensor from `element` on.
+// The elements of an fp32, bf16 or fp8 tensor from `element` on, as far as the row of the last axis
+// goes where it has a scale.
 ConstRow row_of(const ConstTensorView& tensor, int64_t element);
 Row row_of(const TensorView& tensor, int64_t element);
 

@@ -1,6 +1,7 @@
 // Updates of the latent, one frame of one channel after the other.
 #include "backend/cpu/sampler.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/parallel.h"
@@ -24,6 +25,37 @@ void for_planes(const CpuContext& context, const Shape& latent, const ConstTenso
                       const int64_t b = plane / times / channels;
                       if (!frames.empty() && frames.u8()[b * times + t] == 0) continue;
                       work(b, c, t, plane * pixels);
+                    }
+                  });
+}
+
+// Elements that are added up on the stack before they go to the output, which may be a term.
+constexpr int64_t kSumElements = 1024;
+
+// Elements [first, first + count), which lie in one row of the last axis.
+void sum_in_pieces(const PointwiseKernels& kernels, const WeightedSumArgs& args, int64_t first,
+                   int64_t count) {
+  alignas(64) float sums[kSumElements];
+  for (int64_t done = 0; done < count; done += kSumElements) {
+    const int64_t at = first + done, piece = std::min(kSumElements, count - done);
+    for (int i = 0; i < args.count; ++i) {
+      const WeightedTerm& term = args.terms[static_cast<size_t>(i)];
+      kernels.add_weighted(i == 0 ? nullptr : sums, term.weight, row_of(term.tensor, at), sums,
+                           piece);
+    }
+    std::memcpy(args.output.f32() + at, sums, static_cast<size_t>(piece) * sizeof(float));
+  }
+}
+
+// Terms of several types.
+void weighted_sum_of_rows(const CpuContext& context, const WeightedSumArgs& args) {
+  if (args.output.elements() == 0) return;
+  const PointwiseKernels& kernels = pointwise_kernels(context.isa);
+  const int64_t channels = args.output.dim(args.output.shape().rank() - 1);
+  parallel_ranges(context, args.output.elements() / channels, channels * 16,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t row = begin; row < end; ++row) {
+                      sum_in_pieces(kernels, args, row * channels, channels);
                     }
                   });
 }
@@ -78,6 +110,11 @@ void guided_noise(const CpuContext& context, const GuidedNoiseArgs& args) {
 
 void weighted_sum(const CpuContext& context, const WeightedSumArgs& args) {
   check_args(args);
+  const auto* const last = args.terms.begin() + args.count;
+  if (std::any_of(args.terms.begin(), last,
+                  [](const WeightedTerm& term) { return term.tensor.dtype() != DType::kF32; })) {
+    return weighted_sum_of_rows(context, args);
+  }
   std::array<float, kMaxWeightedTerms> weights{};
   for (size_t i = 0; i < weights.size(); ++i) weights[i] = args.terms[i].weight;
   parallel_ranges(context, args.output.elements(), 16, [&](int64_t begin, int64_t end) {

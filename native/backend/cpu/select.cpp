@@ -109,7 +109,7 @@ template <typename Place>
 void move_rows(const CpuContext& context, const ConstTensorView& input, const TensorView& output,
                int64_t rows, Place place) {
   const int64_t channels = input.dim(2);
-  const bool same = input.dtype() == output.dtype();
+  const bool same = input.dtype() == output.dtype() && input.dtype() != DType::kF8;
   const size_t row_bytes = static_cast<size_t>(channels) * dtype_bytes(input.dtype());
   const PointwiseKernels& kernels = pointwise_kernels(context.isa);
   parallel_ranges(context, rows, channels * 8, [&](int64_t begin, int64_t end) {
@@ -150,7 +150,7 @@ void token_scores(const CpuContext& context, const TokenScoresArgs& args) {
       } else if (is_statistic(args.score)) {
         std::copy_n(args.statistic.f32() + b * tokens, tokens, scores);
       }
-      const ConstRow row{scores, false};
+      const ConstRow row{scores};
       const double norm = args.score == TokenScore::kRandom
                               ? 1.0
                               : std::sqrt(reduction_kernels(context.isa).dot(row, row, tokens));

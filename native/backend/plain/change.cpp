@@ -1,7 +1,9 @@
 // Measuring and extrapolating features, in the order in which the formulas are written.
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
+#include "backend/plain/element.h"
 #include "backend/plain/operations.h"
 #include "backend/shapes.h"
 
@@ -25,13 +27,20 @@ void relative_l1(const RelativeL1Args& args) {
 
 void update_differences(const UpdateDifferencesArgs& args) {
   check_args(args);
-  for (int64_t i = 0; i < args.fresh.elements(); ++i) {
-    float value = args.fresh.f32()[i];
+  if (args.fresh.elements() == 0) return;
+  const int64_t width = args.fresh.dim(args.fresh.shape().rank() - 1);
+  std::vector<float> values(static_cast<size_t>(width)), before(values.size());
+  for (int64_t row = 0; row * width < args.fresh.elements(); ++row) {
+    std::copy_n(args.fresh.f32() + row * width, width, values.begin());
     for (int order = 0; order < args.count; ++order) {
-      float& kept = args.differences[static_cast<size_t>(order)].f32()[i];
-      const float before = kept;
-      kept = value;
-      if (order + 1 < args.count) value = (value - before) * args.inverse_distance;
+      const TensorView& kept = args.differences[static_cast<size_t>(order)];
+      for (size_t i = 0; i < values.size(); ++i) {
+        before[i] = load(kept, row * width + static_cast<int64_t>(i));
+      }
+      store_row(kept, row, values);
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = (values[i] - before[i]) * args.inverse_distance;
+      }
     }
   }
 }

@@ -1,6 +1,7 @@
 // Activations, sums and conversions.
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 #include "backend/plain/element.h"
 #include "backend/plain/operations.h"
@@ -48,7 +49,15 @@ void add(const AddArgs& args) {
 
 void convert(const ConvertArgs& args) {
   check_args(args);
-  for (int64_t i = 0; i < args.input.elements(); ++i) store(args.output, i, load(args.input, i));
+  if (args.input.elements() == 0) return;
+  std::vector<float> values(static_cast<size_t>(args.input.dim(args.input.shape().rank() - 1)));
+  const auto width = static_cast<int64_t>(values.size());
+  for (int64_t row = 0; row * width < args.input.elements(); ++row) {
+    for (int64_t i = 0; i < width; ++i) {
+      values[static_cast<size_t>(i)] = load(args.input, row * width + i);
+    }
+    store_row(args.output, row, values);
+  }
 }
 
 }  // namespace engine::plain

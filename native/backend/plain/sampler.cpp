@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/plain/element.h"
 #include "backend/plain/operations.h"
 #include "backend/shapes.h"
 
@@ -54,10 +55,10 @@ void guided_noise(const GuidedNoiseArgs& args) {
 void weighted_sum(const WeightedSumArgs& args) {
   check_args(args);
   for (int64_t i = 0; i < args.output.elements(); ++i) {
-    float sum = args.terms[0].weight * args.terms[0].tensor.f32()[i];
+    float sum = args.terms[0].weight * load(args.terms[0].tensor, i);
     for (int term = 1; term < args.count; ++term) {
       const WeightedTerm& each = args.terms[static_cast<size_t>(term)];
-      sum += each.weight * each.tensor.f32()[i];
+      sum += each.weight * load(each.tensor, i);
     }
     args.output.f32()[i] = sum;
   }

@@ -141,11 +141,13 @@ void scatter_rows(const ScatterRowsArgs& args) {
   check_args(args);
   const int64_t tokens = args.output.dim(1), count = args.indices.dim(1);
   const int64_t channels = args.output.dim(2);
+  std::vector<float> values(static_cast<size_t>(channels));
   for (int64_t row = 0; row < args.output.dim(0) * count; ++row) {
     const int64_t target = row / count * tokens + args.indices.i32()[row];
     for (int64_t c = 0; c < channels; ++c) {
-      store(args.output, target * channels + c, load_row(args.input, row, c));
+      values[static_cast<size_t>(c)] = load_row(args.input, row, c);
     }
+    store_row(args.output, target, values);
   }
 }
 

@@ -19,7 +19,7 @@ WorkspaceShape workspace_shape(const STDiT3Shape& shape, DType compute, const Ca
           .latent_height = shape.latent_height,
           .latent_width = shape.latent_width,
           .compute = compute,
-          .own_feature = !policy.needs().features || policy.needs().refreshes_apart(),
+          .own_feature = !policy.needs().features || policy.kept_needs().refreshes_apart(),
           .needs_modulated = scores_input || policy.upstream_fidelity()};
 }
 
@@ -32,7 +32,7 @@ FeatureStoreShape store_shape(const STDiT3Config& config, const STDiT3Shape& sha
           .rows = shape.rows(),
           .tokens = grid.tokens(),
           .channels = config.hidden,
-          .needs = policy.needs(),
+          .needs = policy.kept_needs(),
           .score = policy.score_settings().score};
 }
 

@@ -44,7 +44,7 @@ BlockRunner::BlockRunner(Backend& backend, const BlockSettings& settings,
                  .height = settings.grid.height,
                  .width = settings.grid.width},
                 buffers.scores, buffers.indices),
-      needs_(policy.needs()) {
+      needs_(policy.kept_needs()) {
   if (needs_.merges_guidance && settings.rows != 2 * settings.clips) {
     throw Error(ErrorCode::kInvalidArgument,
                 "a policy that takes the mean of both guidance halves needs guidance");
@@ -149,7 +149,7 @@ void BlockRunner::run_module(const BlockInput& block, Module module) {
     mlp(block, decision);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (hooks_->tap) tap_module(block, module);
+  if (hooks_->tap) tap_module(block, module, decision.decision);
   if (hooks_->recorder != nullptr) record(block, module);
   report(block, module, decision, elapsed.count());
 }
@@ -170,12 +170,11 @@ void BlockRunner::forecast(const BlockInput& block, Module module) {
 
 void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& decision) {
   check(decision.decision != Decision::kPartial, "self-attention is never partial");
-  const TensorView feature = feature_of(block, Module::kSelfAttention);
   if (decision.decision == Decision::kRefresh) {
     refresh_self_attention(block, fresh_of(block, Module::kSelfAttention));
     keep(block, Module::kSelfAttention);
   }
-  push({.feature = feature,
+  push({.feature = output_of(block, Module::kSelfAttention, decision.decision),
         .gate = block.noisy.attn.gate,
         .gate_clean = block.clean.attn.gate,
         .clean_feature = {}});
@@ -227,19 +226,24 @@ void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision&
   } else if (policy_.merges_guidance(site(block, Module::kCrossAttention))) {
     merge_halves(feature);
   }
-  push({.feature = feature, .gate = {}, .gate_clean = {}, .clean_feature = {}});
+  push({.feature = output_of(block, Module::kCrossAttention, decision.decision),
+        .gate = {},
+        .gate_clean = {},
+        .clean_feature = {}});
 }
 
 void BlockRunner::merge_halves(TensorView feature) {
   const int64_t clips = settings_.clips;
   const TensorView first = feature.rows(0, clips), second = feature.rows(clips, clips);
+  const TensorView merged = space_.scratch.rows(0, clips);
   WeightedSumArgs mean;
   mean.terms[0] = {0.5f, first};
   mean.terms[1] = {0.5f, second};
   mean.count = 2;
-  mean.output = first;
+  mean.output = merged;
   backend_.weighted_sum(mean);
-  backend_.convert({.input = first, .output = second});
+  backend_.convert({.input = merged, .output = first});
+  backend_.convert({.input = merged, .output = second});
 }
 
 void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView feature) {
@@ -312,6 +316,7 @@ void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.h);
     mlp_products(block, settings_.grid.tokens(), fresh_of(block, Module::kMlp));
     keep(block, Module::kMlp);
+    term.feature = fresh_of(block, Module::kMlp);
     store_.reset_counters(block.layer, block.kind, Module::kMlp);
     if (clusters_ != nullptr) {
       clusters_->refresh(site(block, Module::kMlp), fresh_of(block, Module::kMlp));
@@ -432,15 +437,22 @@ ModuleSite BlockRunner::site(const BlockInput& block, Module module) const {
   return {.step = step_.step, .layer = block.layer, .block = block.kind, .module = module};
 }
 
-TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const {
-  const TensorView kept = store_.feature(block.layer, block.kind, module);
-  if (!kept.empty() && !verifying_) return kept;
+TensorView BlockRunner::own_buffer(Module module) const {
   // The MLP's output is made while cross-attention's is still pending.
   return module == Module::kMlp ? space_.scratch : space_.feature;
 }
 
+TensorView BlockRunner::feature_of(const BlockInput& block, Module module) const {
+  const TensorView kept = store_.feature(block.layer, block.kind, module);
+  return kept.empty() || verifying_ ? own_buffer(module) : kept;
+}
+
 TensorView BlockRunner::fresh_of(const BlockInput& block, Module module) const {
-  return needs_.refreshes_apart() && !verifying_ ? space_.feature : feature_of(block, module);
+  return needs_.refreshes_apart() ? own_buffer(module) : feature_of(block, module);
+}
+
+TensorView BlockRunner::output_of(const BlockInput& block, Module module, Decision decision) const {
+  return decision == Decision::kRefresh ? fresh_of(block, module) : feature_of(block, module);
 }
 
 void BlockRunner::keep(const BlockInput& block, Module module) {

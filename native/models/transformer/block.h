@@ -54,7 +54,8 @@ struct BlockBuffers {
   TensorView scratch;  // [rows, N, C], fp32
   TensorView h;        // [rows, N, C], compute
   TensorView wide;     // [rows, N, max(3 C, mlp)], compute
-  // [rows, N, C], fp32: a module's output; empty where a caching policy's store takes it directly
+  // [rows, N, C], fp32: an attention's output; empty where a caching policy's store takes it
+  // directly
   TensorView feature;
   TensorView modulated;                // [rows, N, C], fp32: the MLP's input; empty unless wanted
   TensorView scores;                   // [rows, N], fp32
@@ -155,14 +156,18 @@ class BlockRunner {
   void flush(ConstTensorView indices = {});
 
   ModuleSite site(const BlockInput& block, Module module) const;
+  // Where a module's output is made that is not made in the cache.
+  TensorView own_buffer(Module module) const;
   TensorView feature_of(const BlockInput& block, Module module) const;
   // Where a refresh leaves the module's output, before keep() has it in feature_of() unless the
   // block is being verified.
   TensorView fresh_of(const BlockInput& block, Module module) const;
+  // What goes on: a refresh as it was computed, not as it is kept.
+  TensorView output_of(const BlockInput& block, Module module, Decision decision) const;
   void keep(const BlockInput& block, Module module);
   void report(const BlockInput& block, Module module, const ModuleDecision& decision,
               double seconds);
-  void tap_module(const BlockInput& block, Module module);
+  void tap_module(const BlockInput& block, Module module, Decision decision);
   void record(const BlockInput& block, Module module);
 
   Backend& backend_;

@@ -12,11 +12,11 @@ void BlockRunner::report_skipped(const BlockInput& block, Decision decision) {
   }
 }
 
-void BlockRunner::tap_module(const BlockInput& block, Module module) {
+void BlockRunner::tap_module(const BlockInput& block, Module module, Decision decision) {
   static constexpr std::array kNames{"attn", "cross-attn", "mlp"};
   hooks_->tap("module." + std::to_string(block.layer) + "." + block_kind_name(block.kind) + "." +
                   kNames[static_cast<size_t>(module)],
-              feature_of(block, module));
+              output_of(block, module, decision));
 }
 
 void BlockRunner::record(const BlockInput& block, Module module) {
@@ -48,7 +48,7 @@ void BlockRunner::report(const BlockInput& block, Module module, const ModuleDec
                                 .tokens = decision.tokens,
                                 .rows = rows_,
                                 .text_tokens = settings_.text_tokens_nominal});
-  report.drift = store_.end_module(site(block, module));
+  report.drift = store_.end_module(fresh_of(block, module));
   Tensor indices;
   if (hooks_->want_indices && !chosen_.empty()) {
     indices = Tensor(chosen_.shape(), DType::kI32);

@@ -27,7 +27,7 @@ JointBuffers lay_out_joint(const JointConfig& config, const JointShape& shape, D
   shared(blocks.scratch, config.in_channels * config.patch_volume(), buffers.patches);
   blocks.h = take({rows, tokens, hidden}, compute);
   blocks.wide = take({rows, tokens, std::max(3 * hidden, config.sizes.mlp_hidden)}, compute);
-  const CacheNeeds needs = policy.needs();
+  const CacheNeeds needs = policy.kept_needs();
   if (!needs.features || needs.refreshes_apart()) {
     blocks.feature = take({rows, tokens, hidden}, DType::kF32);
   }
@@ -48,7 +48,7 @@ FeatureStoreShape joint_store_shape(const JointConfig& config, const JointShape&
           .rows = shape.rows(),
           .tokens = token_grid(config, shape).tokens(),
           .channels = config.sizes.hidden,
-          .needs = policy.needs(),
+          .needs = policy.kept_needs(),
           .score = policy.score_settings().score};
 }
 

@@ -18,7 +18,7 @@ const std::vector<OperationCase>& all_cases() {
   static const std::vector<OperationCase> cases = [] {
     std::vector<OperationCase> all;
     for (auto part : {product_cases, attention_cases, token_cases, selection_cases, sampler_cases,
-                      frame_cases, change_cases, cluster_cases}) {
+                      frame_cases, change_cases, cluster_cases, kept_cases}) {
       for (OperationCase& operation : part()) all.push_back(std::move(operation));
     }
     return all;

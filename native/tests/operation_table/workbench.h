@@ -74,5 +74,6 @@ std::vector<OperationCase> sampler_cases();
 std::vector<OperationCase> frame_cases();
 std::vector<OperationCase> change_cases();
 std::vector<OperationCase> cluster_cases();
+std::vector<OperationCase> kept_cases();
 
 }  // namespace engine::operation_table
