@@ -138,7 +138,7 @@ test("at a step of the conditional half alone, half of the tokens are computed",
 
 test("a policy that computes everything costs the same as none", async () => {
   const text = estimateText(await estimateFor("--model", demo, "--policy", "none"));
-  assert.match(text, /^under policy none +144\.\d GFLOP: the same$/m);
+  assert.match(text, /^under policy none +144 GFLOP: the same$/m);
 });
 
 test("a cache in fewer bits takes less memory and computes the same", async () => {

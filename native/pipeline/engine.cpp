@@ -256,6 +256,9 @@ class LoadedEngine : public Engine {
       model_->release_workspace();
       if (error.code() == ErrorCode::kCancelled) checkpoints.leave_decoding(latent);
       throw;
+    } catch (...) {  // whatever the sink throws
+      model_->release_workspace();
+      throw;
     }
     model_->release_workspace();
     sink.on_stage(Stage::kDecode, seconds_since(start) - seconds_waiting);
