@@ -113,6 +113,10 @@ function row(findings: Findings, last: string): string {
   return `| \`${label}\` | ${figures.join(" | ")}${last} |`;
 }
 
+function worst({ clips }: Findings): string {
+  return ` | ${Math.min(...clips.map(({ quality }) => quality?.psnr_db ?? 0)).toFixed(1)}`;
+}
+
 const [folder, seeds = "2", ...more] = process.argv.slice(2);
 if (folder === undefined) throw new Error("name a folder: node dist/bench/quality.js FOLDER");
 const budgets = foraIntervals.map(budgetOf);
@@ -129,7 +133,9 @@ for (const budget of budgets) {
   for (const each of rows) if (fora && each) console.log(row(each, against(fora, each)));
 }
 const named = new Set(budgets.flat().map(labelOf));
-process.stdout.write(`\n| policy | ${columns} |\n|---|---:|---:|---:|---:|\n`);
+process.stdout.write(
+  `\n| policy | ${columns} | worst clip, dB |\n|---|---:|---:|---:|---:|---:|\n`,
+);
 for (const findings of found) {
-  if (findings.quality && !named.has(findings.label)) console.log(row(findings, ""));
+  if (findings.quality && !named.has(findings.label)) console.log(row(findings, worst(findings)));
 }
