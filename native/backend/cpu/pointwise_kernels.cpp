@@ -69,14 +69,67 @@ TOCAFARM_INLINE void with_type(ConstRow row, Loop loop) {
   }
 }
 
-void add_term(const float* input, ConstRow feature, const float* gate, float* x, int64_t n) {
-  with_type(feature, [=](auto from) {
+void add_term(const float* input, const TermRow& term, float* x, int64_t n) {
+  const float* const gate = term.gate;
+  with_type(term.feature, [=](auto from) {
     if (gate == nullptr) {
       for (int64_t i = 0; i < n; ++i) x[i] = input[i] + float_of(from[i]);
     } else {
       for (int64_t i = 0; i < n; ++i) x[i] = input[i] + gate[i] * float_of(from[i]);
     }
   });
+}
+
+// Terms of fp32 in one pass, so that a row is loaded and stored once.
+template <bool... kGated>
+struct FloatTerms {
+  static constexpr size_t kCount = sizeof...(kGated);
+  const float* features[kCount];
+  const float* gates[kCount];
+
+  template <typename Load>
+  TOCAFARM_INLINE Vec added_to(Vec sum, Load load_at) const {
+    size_t term = 0;
+    const auto add = [&](bool gated) {
+      const Vec feature = load_at(features[term]);
+      sum = sum + (gated ? load_at(gates[term]) * feature : feature);
+      ++term;
+    };
+    (add(kGated), ...);
+    return sum;
+  }
+};
+
+template <bool... kGated>
+void add_float_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n) {
+  constexpr int kCount = sizeof...(kGated);
+  if constexpr (kCount < kMaxTermRows) {
+    if (kCount < count) {
+      if (terms[kCount].gate != nullptr)
+        return add_float_terms<kGated..., true>(input, terms, count, x, n);
+      return add_float_terms<kGated..., false>(input, terms, count, x, n);
+    }
+  }
+  if constexpr (kCount > 0) {
+    FloatTerms<kGated...> all;
+    for (int t = 0; t < kCount; ++t) {
+      all.features[t] = static_cast<const float*>(terms[t].feature.data);
+      all.gates[t] = terms[t].gate;
+    }
+    int64_t i = 0;
+    const auto whole = [&](const float* from) { return load(from + i); };
+    for (; i + kLanes <= n; i += kLanes) store(x + i, all.added_to(load(input + i), whole));
+    if (i == n) return;
+    const auto rest = [&](const float* from) { return load_first(from + i, n - i); };
+    store_first(x + i, all.added_to(load_first(input + i, n - i), rest), n - i);
+  }
+}
+
+void add_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n) {
+  bool floats = true;
+  for (int t = 0; t < count; ++t) floats = floats && terms[t].feature.type == RowType::kF32;
+  if (floats) return add_float_terms<>(input, terms, count, x, n);
+  for (int t = 0; t < count; ++t) add_term(t == 0 ? input : x, terms[t], x, n);
 }
 
 void modulate(const float* x, float mean, float inverse, const float* scale, const float* shift,
@@ -305,7 +358,7 @@ void split_pairs(const float* input, float* even, float* odd, int64_t n) {
 
 extern const PointwiseKernels kPointwiseKernels;
 const PointwiseKernels kPointwiseKernels{
-    .add_term = add_term,
+    .add_terms = add_terms,
     .modulate = modulate,
     .weigh = weigh,
     .affine = affine,

@@ -7,6 +7,8 @@
 
 namespace engine::cpu {
 
+static_assert(kMaxResidualTerms == kMaxTermRows);
+
 ResidualTerms::ResidualTerms(const CpuContext& context,
                              const std::array<ResidualTerm, kMaxResidualTerms>& terms, int count,
                              const FrameMask& frames, int64_t tokens, int64_t channels)
@@ -26,14 +28,16 @@ bool ResidualTerms::is_noisy(int64_t row, int64_t token) const {
 void ResidualTerms::add_to(const float* input, int64_t row, int64_t token, float* x) const {
   const bool noisy = is_noisy(row, token);
   const int64_t element = (row * tokens_ + token) * channels_;
+  std::array<TermRow, kMaxResidualTerms> rows;
   for (int i = 0; i < count_; ++i) {
     const ResidualTerm& term = terms_[static_cast<size_t>(i)];
     const bool swapped = !noisy && !term.clean_feature.empty();
     const RowVectors& gate = noisy ? term.gate : term.gate_clean;
-    kernels_.add_term(
-        i == 0 ? input : x, row_of(swapped ? term.clean_feature : term.feature, element),
-        gate.data == nullptr ? nullptr : gate.data + row * gate.row_stride, x, channels_);
+    rows[static_cast<size_t>(i)] = {
+        .feature = row_of(swapped ? term.clean_feature : term.feature, element),
+        .gate = gate.data == nullptr ? nullptr : gate.data + row * gate.row_stride};
   }
+  kernels_.add_terms(input, rows.data(), count_, x, channels_);
 }
 
 int64_t ResidualTerms::bytes_each() const {

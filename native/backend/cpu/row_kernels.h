@@ -28,12 +28,19 @@ struct Row {
   float* scale = nullptr;
 };
 
+// What one module adds to a row of the residual stream: gate ⊙ feature; a null gate is 1. The
+// feature may be fp8.
+struct TermRow {
+  ConstRow feature;
+  const float* gate = nullptr;
+};
+inline constexpr int kMaxTermRows = 3;
+
 // One result per element, no sums. Where no exponential and no fused multiplication is involved,
 // all instruction sets give the same bits. Outputs may be inputs, at the same place.
 struct PointwiseKernels {
-  // x = input + gate ⊙ feature, rounded after each operation; a null gate is 1. The feature may be
-  // fp8.
-  void (*add_term)(const float* input, ConstRow feature, const float* gate, float* x, int64_t n);
+  // x = input + term 0 + term 1 + .., rounded after each operation; 1 to kMaxTermRows terms.
+  void (*add_terms)(const float* input, const TermRow* terms, int count, float* x, int64_t n);
   // output = (x - mean) · inverse · (1 + scale) + shift.
   void (*modulate)(const float* x, float mean, float inverse, const float* scale,
                    const float* shift, Row output, int64_t n);
