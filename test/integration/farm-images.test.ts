@@ -89,7 +89,7 @@ test("a picture goes on from its checkpoint after its worker or engine was kille
     const both = models.flatMap((model) => ["--model", model]);
     return sandbox.worker(coordinator, id, ...both, "--checkpoint-seconds", "0");
   };
-  const long = { steps: 300, policy: { name: "none", options: {} } };
+  const long = { steps: 1000, policy: { name: "none", options: {} } };
   const resumed = async (batch: string, prompt: string, spec: Partial<RenderSpec>) => {
     const [clip] = (await ended(client, batch)).clips;
     assert.ok(clip?.state === "CLIP_STATE_PUBLISHED" && clip.attempt === 2);
