@@ -20,6 +20,7 @@
 #include "backend/frequency.h"
 #include "backend/linear.h"
 #include "backend/norm.h"
+#include "backend/packed_store.h"
 #include "backend/residual.h"
 #include "backend/sampler.h"
 #include "backend/select.h"
@@ -61,6 +62,14 @@ class Backend {
   // weight [out, in, kt, kh, kw] or [out, in, kh, kw], bias [out] or empty; fp32.
   virtual std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
                                                  ConvGeometry geometry) = 0;
+
+  // A table or vector of weights on the device: in fp32, or as it comes.
+  virtual Tensor pack_tensor(ConstTensorView values, DType dtype);
+  // From now on what pack_...() makes is kept in `store`, and taken from it (null: in memory of its
+  // own). Weights need the store no longer than until they are packed.
+  virtual void keep_packed_in(PackedStore* store) { packed_store_ = store; }
+  // The next call of pack_...() takes what was kept, and reads no element of what it is given.
+  bool packed_before() const { return packed_store_ != nullptr && packed_store_->holds_all(); }
 
   // linear.h
   virtual void linear(const LinearArgs& args) = 0;
@@ -114,6 +123,9 @@ class Backend {
   virtual void cluster_tokens(const ClusterTokensArgs& args) = 0;
   virtual void raise_representatives(const RaiseRepresentativesArgs& args) = 0;
   virtual void blend_clusters(const BlendClustersArgs& args) = 0;
+
+ protected:
+  PackedStore* packed_store_ = nullptr;
 };
 
 struct CpuOptions {

@@ -38,7 +38,7 @@ void sync_folder(const std::filesystem::path& file) {
 
 PartFile::PartFile(const std::filesystem::path& file) : file_(file), part_(file) {
   part_ += ".part";
-  descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  descriptor_ = ::open(part_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail("create", part_, errno);
 }
 
@@ -58,12 +58,13 @@ void PartFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void PartFile::commit() {
-  if (::fsync(descriptor_) != 0) fail("sync", part_, errno);
+void PartFile::commit(Durability durability) {
+  const bool synced = durability == Durability::kAlways;
+  if (synced && ::fsync(descriptor_) != 0) fail("sync", part_, errno);
   if (::rename(part_.c_str(), file_.c_str()) != 0) fail("rename to", file_, errno);
   ::close(descriptor_);
   descriptor_ = -1;
-  sync_folder(file_);
+  if (synced) sync_folder(file_);
 }
 
 }  // namespace engine

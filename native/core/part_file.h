@@ -8,6 +8,12 @@
 
 namespace engine {
 
+// What a committed file outlives.
+enum class Durability {
+  kAlways,         // file and folder are synced first
+  kUntilPowerCut,  // after one it may be torn: for files that tell and can be made again
+};
+
 class PartFile {
  public:
   // All members throw Error(kIo) naming the file and the system's reason; kNotFound when the folder
@@ -18,7 +24,9 @@ class PartFile {
   PartFile& operator=(const PartFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
-  void commit();
+  void commit(Durability durability = Durability::kAlways);
+  // For reading and mapping what was written so far; the file's own, which it closes.
+  int descriptor() const { return descriptor_; }
 
  private:
   std::filesystem::path file_;

@@ -52,6 +52,12 @@ Tensor::Tensor(void* data, Shape shape, DType dtype, std::function<void(void*)> 
 Tensor to_f32(ConstTensorView source) {
   check(!source.empty(), "to_f32() of an empty view");
   Tensor result(source.shape(), DType::kF32);
+  convert_to_f32(source, result);
+  return result;
+}
+
+void convert_to_f32(ConstTensorView source, TensorView result) {
+  check(result.dtype() == DType::kF32 && result.shape() == source.shape(), "fp32 of one shape");
   const int64_t count = source.elements();
   switch (source.dtype()) {
     case DType::kF32:
@@ -72,7 +78,6 @@ Tensor to_f32(ConstTensorView source) {
                                                      " holds " + dtype_name(source.dtype()) +
                                                      ", but a float type is needed");
   }
-  return result;
 }
 
 }  // namespace engine

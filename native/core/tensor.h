@@ -38,5 +38,7 @@ class Tensor {
 
 // A host copy of `source` as fp32, from any float dtype.
 Tensor to_f32(ConstTensorView source);
+// The same into `target`, fp32 of the same shape.
+void convert_to_f32(ConstTensorView source, TensorView target);
 
 }  // namespace engine

@@ -104,8 +104,7 @@ std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorVie
                                       weight.dim(deep ? 4 : 3)};
   return std::make_unique<PanelConvWeights>(
       weight.dim(1), weight.dim(0), kernel, geometry,
-      pack_panels(linear_kernels_for(context.isa), weight, kernel[0] * kernel[1] * kernel[2], bias,
-                  DType::kF32));
+      pack_panels(context, weight, kernel[0] * kernel[1] * kernel[2], bias, DType::kF32));
 }
 
 void conv(const CpuContext& context, const ConvArgs& args) {

@@ -122,6 +122,16 @@ std::unique_ptr<ConvWeights> CpuBackend::pack_conv(ConstTensorView weight, Const
   return cpu::pack_conv(context_, weight, bias, geometry);
 }
 
+Tensor CpuBackend::pack_tensor(ConstTensorView values, DType dtype) {
+  if (packed_store_ == nullptr) return Backend::pack_tensor(values, dtype);
+  return pack_values(packed_store_, values, dtype);  // the host is the device
+}
+
+void CpuBackend::keep_packed_in(PackedStore* store) {
+  Backend::keep_packed_in(store);
+  context_.packed = store;
+}
+
 void CpuBackend::linear(const LinearArgs& args) {
   check_args(args);
   cpu::linear(context_, args);

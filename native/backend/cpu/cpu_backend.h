@@ -21,6 +21,8 @@ class CpuBackend : public Backend {
                                              DType compute) override;
   std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
                                          ConvGeometry geometry) override;
+  Tensor pack_tensor(ConstTensorView values, DType dtype) override;
+  void keep_packed_in(PackedStore* store) override;
 
   void linear(const LinearArgs& args) override;
   void layer_norm_modulate(const LayerNormModulateArgs& args) override;

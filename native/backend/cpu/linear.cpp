@@ -60,9 +60,8 @@ std::unique_ptr<LinearWeights> pack_linear(const CpuContext& context, ConstTenso
   if (context.isa == Isa::kAvx512 && (compute == DType::kF32 || context.bf16_native)) {
     if (auto packed = pack_linear_onednn(context, weight, bias, compute)) return packed;
   }
-  return std::make_unique<PanelLinearWeights>(
-      weight.dim(1), weight.dim(0), compute,
-      pack_panels(linear_kernels_for(context.isa), weight, 1, bias, compute));
+  return std::make_unique<PanelLinearWeights>(weight.dim(1), weight.dim(0), compute,
+                                              pack_panels(context, weight, 1, bias, compute));
 }
 
 void linear(const CpuContext& context, const LinearArgs& args) {

@@ -6,11 +6,14 @@
 #include <array>
 #include <dnnl.hpp>
 #include <list>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "backend/cpu/linear_panels.h"
 #include "backend/cpu/scratch.h"
 #include "core/check.h"
+#include "core/sha256.h"
 #include "core/tensor.h"
 #include "engine/error.h"
 
@@ -44,11 +47,16 @@ void use_threads(int threads) {
 
 class OnednnLinearWeights final : public LinearWeights {
  public:
-  OnednnLinearWeights(int64_t in, int64_t out, DType compute, const memory::desc& desc)
-      : LinearWeights(in, out, compute), values(desc, cpu_engine()), bias({out}, DType::kF32) {}
+  OnednnLinearWeights(int64_t in, int64_t out, DType compute, Tensor packed,
+                      const memory::desc& layout, Tensor packed_bias)
+      : LinearWeights(in, out, compute),
+        bytes(std::move(packed)),
+        values(layout, cpu_engine(), bytes.view().data()),
+        bias(std::move(packed_bias)) {}
 
-  memory values;
-  Tensor bias;  // [out]
+  Tensor bytes;   // in the layout that oneDNN chose, u8
+  memory values;  // of these bytes
+  Tensor bias;    // [out]
 };
 
 // What a product is made for. Weights of one shape have one layout, so it serves every layer.
@@ -134,6 +142,22 @@ void execute(Product& product, const memory& weights) {
   check(status == dnnl_success, "oneDNN could not run a matmul");
 }
 
+// The description is plain numbers: what it says of sizes, blocks and strides.
+std::string layout_digest(const memory::desc& layout) {
+  return sha256_hex(std::as_bytes(std::span(&layout.data, 1)));
+}
+
+// weight: [out, in], any float dtype, to `packed` of the layout's size.
+void reorder(ConstTensorView weight, const memory::desc& layout, TensorView packed) {
+  const Tensor source = to_f32(weight);
+  memory rows({{weight.dim(1), weight.dim(0)}, memory::data_type::f32, memory::format_tag::ba},
+              cpu_engine(), source.f32());
+  memory values(layout, cpu_engine(), packed.data());
+  dnnl::stream stream(cpu_engine());
+  dnnl::reorder(rows, values).execute(stream, rows, values);
+  stream.wait();
+}
+
 }  // namespace
 
 std::unique_ptr<LinearWeights> pack_linear_onednn(const CpuContext& context, ConstTensorView weight,
@@ -151,17 +175,14 @@ std::unique_ptr<LinearWeights> pack_linear_onednn(const CpuContext& context, Con
     const auto description =
         describe(key, memory::desc({in, out}, onednn_type(compute), memory::format_tag::any));
     if (!keeps_bits(description)) return nullptr;
-    auto packed =
-        std::make_unique<OnednnLinearWeights>(in, out, compute, description.weights_desc());
-    Tensor source = to_f32(weight);
-    memory rows({{in, out}, memory::data_type::f32, memory::format_tag::ba}, cpu_engine(),
-                source.f32());
-    dnnl::stream stream(cpu_engine());
-    dnnl::reorder(rows, packed->values).execute(stream, rows, packed->values);
-    stream.wait();
-    std::fill_n(packed->bias.f32(), out, 0.0f);
-    if (!bias.empty()) std::copy_n(to_f32(bias).f32(), out, packed->bias.f32());
-    return packed;
+    const memory::desc layout = description.weights_desc();
+    Tensor values = keep_packed(context.packed, "onednn " + layout_digest(layout),
+                                {static_cast<int64_t>(layout.get_size())}, DType::kU8,
+                                [&](TensorView packed) { reorder(weight, layout, packed); });
+    Tensor biases = keep_packed(context.packed, "bias", {out}, DType::kF32,
+                                [&](TensorView packed) { fill_bias(bias, packed); });
+    return std::make_unique<OnednnLinearWeights>(in, out, compute, std::move(values), layout,
+                                                 std::move(biases));
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_unimplemented) return nullptr;
     const auto code =

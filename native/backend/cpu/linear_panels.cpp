@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <string>
 
 #include "backend/cpu/scratch.h"
 
@@ -93,7 +94,33 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
   }
 }
 
+// weight: [columns, depth, taps]; panels: [panels, taps · depth, panel columns].
+void fill_panels(ConstTensorView weight, int64_t taps, TensorView panels) {
+  const int64_t columns = weight.dim(0), depth = weight.elements() / columns / taps;
+  const int64_t width = panels.dim(2);
+  const Tensor source = to_f32(weight);
+  for (int64_t line = 0; line < panels.dim(0) * taps * depth; ++line) {
+    const int64_t panel = line / (taps * depth), tap = line / depth % taps, i = line % depth;
+    for (int64_t lane = 0; lane < width; ++lane) {
+      const int64_t column = panel * width + lane;
+      const float value = column < columns ? source.f32()[(column * depth + i) * taps + tap] : 0.0f;
+      if (panels.dtype() == DType::kBF16) {
+        panels.bf16()[line * width + lane] = bf16_from_float(value);
+      } else {
+        panels.f32()[line * width + lane] = value;
+      }
+    }
+  }
+}
+
 }  // namespace
+
+void fill_bias(ConstTensorView bias, TensorView packed) {
+  std::fill_n(packed.f32(), packed.elements(), 0.0f);
+  if (bias.empty()) return;
+  const Tensor values = to_f32(bias);
+  std::copy_n(values.f32(), values.elements(), packed.f32());
+}
 
 const LinearKernels& linear_kernels_for(Isa isa) {
   switch (isa) {
@@ -107,33 +134,17 @@ const LinearKernels& linear_kernels_for(Isa isa) {
   return baseline::linear_kernels;
 }
 
-Panels pack_panels(const LinearKernels& kernels, ConstTensorView weight, int64_t taps,
+Panels pack_panels(const CpuContext& context, ConstTensorView weight, int64_t taps,
                    ConstTensorView bias, DType storage) {
   const int64_t columns = weight.dim(0), depth = weight.elements() / columns / taps;
-  const int64_t width = kernels.panel_columns, panel_count = ceil_div(columns, width);
-  Panels panels{.taps = taps,
-                .depth = depth,
-                .columns = columns,
-                .values = Tensor({panel_count, taps * depth, width}, storage),
-                .bias = Tensor({panel_count * width}, DType::kF32)};
-  const Tensor source = to_f32(weight);
-  for (int64_t line = 0; line < panel_count * taps * depth; ++line) {
-    const int64_t panel = line / (taps * depth), tap = line / depth % taps, i = line % depth;
-    for (int64_t lane = 0; lane < width; ++lane) {
-      const int64_t column = panel * width + lane;
-      const float value = column < columns ? source.f32()[(column * depth + i) * taps + tap] : 0.0f;
-      if (storage == DType::kBF16) {
-        panels.values.view().bf16()[line * width + lane] = bf16_from_float(value);
-      } else {
-        panels.values.f32()[line * width + lane] = value;
-      }
-    }
-  }
-  std::fill_n(panels.bias.f32(), panels.bias.elements(), 0.0f);
-  if (!bias.empty()) {
-    const Tensor values = to_f32(bias);
-    std::copy_n(values.f32(), columns, panels.bias.f32());
-  }
+  const int64_t width = linear_kernels_for(context.isa).panel_columns;
+  const int64_t panel_count = ceil_div(columns, width);
+  const std::string layout = "panels of " + std::to_string(columns) + " columns";
+  Panels panels{.taps = taps, .depth = depth, .columns = columns, .values = {}, .bias = {}};
+  panels.values = keep_packed(context.packed, layout, {panel_count, taps * depth, width}, storage,
+                              [&](TensorView packed) { fill_panels(weight, taps, packed); });
+  panels.bias = keep_packed(context.packed, "bias", {panel_count * width}, DType::kF32,
+                            [&](TensorView packed) { fill_bias(bias, packed); });
   return panels;
 }
 

@@ -10,6 +10,9 @@ namespace engine::cpu {
 
 const LinearKernels& linear_kernels_for(Isa isa);
 
+// Biases in front, zeros after them; `bias` may be empty.
+void fill_bias(ConstTensorView bias, TensorView packed);
+
 struct Panels {
   int64_t taps = 1;
   int64_t depth = 0;
@@ -21,7 +24,7 @@ struct Panels {
 
 // weight: [columns, depth, taps] in memory, any float dtype; bias: [columns] or empty. storage:
 // kF32 or kBF16.
-Panels pack_panels(const LinearKernels& kernels, ConstTensorView weight, int64_t taps,
+Panels pack_panels(const CpuContext& context, ConstTensorView weight, int64_t taps,
                    ConstTensorView bias, DType storage);
 
 // Taps [first, last) that hold anything but zeros for some row of a block.
