@@ -93,7 +93,13 @@ function summary(run: Run): object {
 }
 
 async function main(rounds: number, threads: number): Promise<void> {
-  const engine = await Engine.create({ model: modelPath, device: "cpu", dtype: "fp32", threads });
+  const engine = await Engine.create({
+    model: modelPath,
+    device: "cpu",
+    dtype: "fp32",
+    threads,
+    cache: null,
+  });
   const runs: Record<PolicyName, Run[]> = { none: [], toca: [] };
   await measure(engine, "none"); // warm-up
   for (let round = 0; round < rounds; round += 1) {

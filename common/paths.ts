@@ -28,6 +28,12 @@ export function defaultDataFolder(env: Environment): string {
   return path.join(base, "tocafarm");
 }
 
+/** The user's folder for what can be made again, as the XDG base directory rules say. */
+export function defaultCacheFolder(env: Environment): string {
+  const base = env["XDG_CACHE_HOME"] || path.join(homedir(), ".cache");
+  return path.join(base, "tocafarm");
+}
+
 /** What a running coordinator says of itself in its data folder. */
 export interface CoordinatorFile {
   readonly grpc: string;

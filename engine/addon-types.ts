@@ -127,6 +127,13 @@ export interface NativePlan {
   readonly digest: string;
 }
 
+/** Where packed weights and encoded prompts are kept for later loads and other engines. */
+export interface NativeCache {
+  readonly folder: string;
+  /** Of all packed weights together. */
+  readonly weightsBytesMax: number;
+}
+
 /** bindings/engine.cpp */
 export interface NativeEngineOptions {
   /** Folder with transformer/, vae/, text_encoder/, tokenizer/. */
@@ -136,6 +143,8 @@ export interface NativeEngineOptions {
   readonly dtype: "fp32" | "bf16";
   /** 0 = all cores that this process may use. */
   readonly threads: number;
+  /** null = nothing is kept. */
+  readonly cache: NativeCache | null;
 }
 
 export interface NativeEngineInfo {
@@ -145,6 +154,8 @@ export interface NativeEngineInfo {
   readonly memoryBytes: number;
   readonly weightsDigest: string;
   readonly weightsBytes: number;
+  /** Of packed weights that were taken from the cache. */
+  readonly mappedBytes: number;
   readonly loadSeconds: number;
   readonly notes: readonly string[];
 }
@@ -321,6 +332,7 @@ export interface NativeAddon {
   createEngine(options: NativeEngineOptions): Promise<NativeEngine>;
   /**
    * SHA-256 over all weights of a model folder, container-independent; read on a thread of its own.
+   * A cache folder spares reading files that have not changed; null = none.
    */
-  weightsDigest(model: string): Promise<string>;
+  weightsDigest(model: string, cacheFolder: string | null): Promise<string>;
 }

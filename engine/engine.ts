@@ -3,6 +3,7 @@
 import { FarmError } from "../common/errors.js";
 import { loadAddon } from "./addon.js";
 import type {
+  NativeCache,
   NativeEngine,
   NativeEngineInfo,
   NativeEngineOptions,
@@ -19,6 +20,7 @@ import { nativeRenderRequest, type RenderRequest } from "./request.js";
 
 export type {
   NativeBlock as Block,
+  NativeCache as EngineCache,
   NativeEngineInfo as EngineInfo,
   NativeEngineOptions as EngineOptions,
   NativeEvent as EngineEvent,
@@ -172,9 +174,12 @@ export function engineVersions(): NativeVersions {
   return translated(() => loadAddon().versions());
 }
 
-/** SHA-256 over all weights of a model folder, the same for every container format. */
-export async function weightsDigest(modelPath: string): Promise<string> {
-  return translatedAsync(() => loadAddon().weightsDigest(modelPath));
+/**
+ * SHA-256 over all weights of a model folder, the same for every container format. With a cache,
+ * files that have not changed since are not read again.
+ */
+export async function weightsDigest(modelPath: string, cache: NativeCache | null): Promise<string> {
+  return translatedAsync(() => loadAddon().weightsDigest(modelPath, cache?.folder ?? null));
 }
 
 /** Throws INVALID_ARGUMENT unless the name is "cpu" or "cuda:N". */

@@ -5,12 +5,13 @@ import { defaultWorkerId, workerConfig } from "./config.js";
 const needed = ["--coordinator", "127.0.0.1:1", "--model", "/models/demo", "--data", "/data"];
 
 test("a worker needs a coordinator, a model and a data folder", () => {
-  assert.deepEqual(workerConfig(needed, { TOCAFARM_DATA: "/farm" }), {
+  assert.deepEqual(workerConfig(needed, { TOCAFARM_DATA: "/farm", XDG_CACHE_HOME: "/cache" }), {
     coordinators: ["127.0.0.1:1"],
     modelFolders: ["/models/demo"],
     dataFolder: "/data",
     devices: ["cpu"],
     threads: 0,
+    cache: { folder: "/cache/tocafarm", weightsBytesMax: 64 * 2 ** 30 },
     dtype: "fp32",
     artifacts: "/farm/artifacts",
     http: "127.0.0.1:0",

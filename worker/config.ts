@@ -6,7 +6,8 @@ import { type FlagTable, type FlagValues, parseAddress, parseFlags } from "../co
 import { FarmError } from "../common/errors.js";
 import { defaultLogLevel, logLevels } from "../common/log.js";
 import { defaultDataFolder } from "../common/paths.js";
-import { checkDevice } from "../engine/engine.js";
+import { cacheVariable, defaultCacheGib, engineCache } from "../engine/cache.js";
+import { checkDevice, type EngineCache } from "../engine/engine.js";
 import type { Dtype } from "../engine/plan.js";
 
 export const workerFlags = {
@@ -28,6 +29,19 @@ export const workerFlags = {
     help: "threads of each engine on the CPU, 0 = all cores",
   },
   dtype: { type: "choice", choices: ["fp32", "bf16"], default: "fp32", help: "of the engine" },
+  cache: {
+    type: "string",
+    value: "DIR|off",
+    env: cacheVariable,
+    help: "packed weights and encoded prompts, for all engines of a user [~/.cache/tocafarm]",
+  },
+  "cache-gib": {
+    type: "integer",
+    min: 1,
+    max: 1_000_000,
+    default: defaultCacheGib,
+    help: "of packed weights are kept, the least recently used go first",
+  },
   artifacts: {
     type: "string",
     value: "DIR|S3",
@@ -66,6 +80,8 @@ export interface WorkerConfig {
   readonly devices: readonly string[];
   readonly threads: number;
   readonly dtype: Dtype;
+  /** null = nothing is kept. */
+  readonly cache: EngineCache | null;
   /** A location for openStore. */
   readonly artifacts: string;
   readonly http: string;
@@ -101,6 +117,7 @@ export function workerConfig(
     devices: devicesOf(flags),
     threads: flags.threads,
     dtype: flags.dtype,
+    cache: engineCache(flags.cache, env, flags["cache-gib"]),
     artifacts: absoluteLocation(flags.artifacts ?? join(defaultDataFolder(env), "artifacts")),
     http: flags.http,
     id: flags.id,

@@ -2,7 +2,7 @@
 // go into FFmpeg, files lie in the attempt's folder, and step reports are summed before they
 // travel.
 import type { ErrorCode } from "../common/errors.js";
-import type { Block, EngineInfo, EngineVersions, Module } from "../engine/engine.js";
+import type { Block, EngineCache, EngineInfo, EngineVersions, Module } from "../engine/engine.js";
 import type { Dtype, ModelConfigs, ModelTraits, PlanRequest } from "../engine/plan.js";
 import type { PromptScores } from "../engine/prompt.js";
 
@@ -21,6 +21,8 @@ export interface DeviceSettings {
   readonly dtype: Dtype;
   /** 0 = all cores that the process may use. */
   readonly threads: number;
+  /** null = nothing is kept. */
+  readonly cache: EngineCache | null;
 }
 
 export type TraceLevel = "none" | "modules" | "indices";

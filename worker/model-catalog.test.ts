@@ -10,7 +10,7 @@ import { readCatalog, smallestClip } from "./model-catalog.js";
 test("image models are announced with all that a plan needs, and with their modules", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "tocafarm-catalog-"));
   t.after(() => rm(folder, { recursive: true }));
-  const catalog = await readCatalog([makePixart(folder), makeDit(folder)], "fp32");
+  const catalog = await readCatalog([makePixart(folder), makeDit(folder)], "fp32", null);
   const [pixart, dit] = [catalog.get("pixart"), catalog.get("dit")];
   assert.ok(pixart && dit);
   assert.match(dit.message.modelIndex, /"cow"/);
@@ -28,7 +28,9 @@ test("image models are announced with all that a plan needs, and with their modu
 test("the smallest clip of a model is one that it takes", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "tocafarm-catalog-"));
   t.after(() => rm(folder, { recursive: true }));
-  for (const model of (await readCatalog([makePixart(folder), makeDit(folder)], "fp32")).values()) {
+  for (const model of (
+    await readCatalog([makePixart(folder), makeDit(folder)], "fp32", null)
+  ).values()) {
     const { outputHeight } = makePlan(model.configs, smallestClip(model.traits), "fp32");
     assert.equal(outputHeight, model.name === "dit" ? 128 : 64);
   }

@@ -1,7 +1,7 @@
 // The models of a worker: read once at start, announced to the coordinator, and known by name
 // after.
 import { FarmError } from "../common/errors.js";
-import { weightsDigest } from "../engine/engine.js";
+import { type EngineCache, weightsDigest } from "../engine/engine.js";
 import { type ModelFolder, readModelFolder } from "../engine/model-folder.js";
 import { type Dtype, type ModelTraits, makePlan, type PlanRequest } from "../engine/plan.js";
 import type { Model } from "../proto/gen/tocafarm/v1/worker.js";
@@ -19,6 +19,7 @@ export interface CatalogModel extends ModelRef {
 export async function readCatalog(
   folders: readonly string[],
   dtype: Dtype,
+  cache: EngineCache | null,
 ): Promise<ReadonlyMap<string, CatalogModel>> {
   const catalog = new Map<string, CatalogModel>();
   for (const path of folders) {
@@ -30,16 +31,20 @@ export async function readCatalog(
         `two models are named ${folder.name}: ${known.path} and ${folder.path}; rename a folder`,
       );
     }
-    catalog.set(folder.name, await describe(folder, dtype));
+    catalog.set(folder.name, await describe(folder, dtype, cache));
   }
   return catalog;
 }
 
-async function describe(folder: ModelFolder, dtype: Dtype): Promise<CatalogModel> {
+async function describe(
+  folder: ModelFolder,
+  dtype: Dtype,
+  cache: EngineCache | null,
+): Promise<CatalogModel> {
   const { name, path, configs, traits } = folder;
   const message = {
     name,
-    weightsDigest: await weightsDigest(path),
+    weightsDigest: await weightsDigest(path, cache),
     transformerConfig: configs.transformer,
     vaeConfig: configs.vae,
     textEncoderConfig: configs.textEncoder,

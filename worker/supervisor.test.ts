@@ -21,7 +21,7 @@ class Stage {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     this.#t = t;
     this.supervisor = new Supervisor({
-      settings: { device: "cpu", dtype: "fp32", threads: 0 },
+      settings: { device: "cpu", dtype: "fp32", threads: 0, cache: null },
       model: playedModel,
       random: () => 0.999,
       log: silentLog,

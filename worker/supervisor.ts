@@ -179,7 +179,7 @@ export class Supervisor {
         this.#versions = message.versions;
         this.#failedStarts = 0;
         this.#failure = undefined;
-        this.#log.info({ kind: message.info.kind, notes: message.info.notes }, "engine ready");
+        this.#log.info(readiness(message.info), "engine ready");
         this.#become("ready");
         break;
       case "model":
@@ -278,6 +278,12 @@ export class Supervisor {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** Where the weights came from, and how long it took, for the log. */
+function readiness({ kind, notes, mappedBytes, loadSeconds }: EngineInfo) {
+  const weights = mappedBytes > 0 ? "mapped from the cache" : "packed";
+  return { kind, weights, mappedBytes, loadSeconds, notes };
 }
 
 function cancelledError(): FarmError {

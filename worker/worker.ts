@@ -44,7 +44,7 @@ export async function startWorker(options: WorkerOptions): Promise<Serving> {
   const attemptsFolder = join(lock.folder, "attempts");
   await rm(attemptsFolder, { recursive: true, force: true }); // what a killed worker left
   const store = await openStore(config.artifacts);
-  const models = await readCatalog(config.modelFolders, config.dtype);
+  const models = await readCatalog(config.modelFolders, config.dtype, config.cache);
   const metrics = new WorkerMetrics();
   const agent = new Agent({
     workerId: config.id ?? defaultWorkerId(tokenOf(lock.folder)),
@@ -139,7 +139,7 @@ class Devices {
     if (model === undefined) throw new FarmError("INVALID_ARGUMENT", "a worker needs a model");
     const { name, path, configs, traits } = model;
     return new Supervisor({
-      settings: { device, dtype: config.dtype, threads: config.threads },
+      settings: { device, dtype: config.dtype, threads: config.threads, cache: config.cache },
       model: { name, path, configs, traits },
       startChild: startEngineChild,
       random: Math.random,

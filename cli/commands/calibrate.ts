@@ -1,6 +1,7 @@
 // `tocafarm calibrate`: finds the best static schedule of reuse for a model, a size and a number of
 // steps, and writes it as a policy file.
 import { type Command, Option } from "commander";
+import { cacheVariable, engineCache } from "../../engine/cache.js";
 import { Engine, type RenderRequest } from "../../engine/engine.js";
 import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
 import { makePlan } from "../../engine/plan.js";
@@ -83,7 +84,8 @@ async function calibrate(options: CalibrateOptions, signal: AbortSignal): Promis
   const task = await readTask(options);
   const { undo } = await prepareFile(task.output);
   const { device, threads, dtype = "fp32" } = options;
-  const engine = await Engine.create({ model: task.model.path, device, dtype, threads });
+  const cache = engineCache(process.env[cacheVariable], process.env);
+  const engine = await Engine.create({ model: task.model.path, device, dtype, threads, cache });
   const cancel = () => engine.cancel();
   signal.addEventListener("abort", cancel);
   try {

@@ -54,16 +54,17 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
 // Reading gigabytes belongs on a pool thread, not on Node's.
 class DigestWorker : public Napi::AsyncWorker {
  public:
-  DigestWorker(Napi::Env env, std::string model)
+  DigestWorker(Napi::Env env, std::string model, std::string cache_folder)
       : Napi::AsyncWorker(env),
         deferred_(Napi::Promise::Deferred::New(env)),
-        model_(std::move(model)) {}
+        model_(std::move(model)),
+        cache_folder_(std::move(cache_folder)) {}
   Napi::Promise promise() { return deferred_.Promise(); }
 
  protected:
   void Execute() override {
     try {
-      digest_ = model_digest(model_);
+      digest_ = model_digest(model_, cache_folder_);
     } catch (const Error& error) {
       error_ = std::make_unique<Error>(error);
     } catch (const std::exception& error) {
@@ -78,13 +79,16 @@ class DigestWorker : public Napi::AsyncWorker {
  private:
   Napi::Promise::Deferred deferred_;
   std::string model_;
+  std::string cache_folder_;
   std::string digest_;
   std::unique_ptr<Error> error_;
 };
 
 Napi::Value weights_digest(const Napi::CallbackInfo& info) {
   return translated(info.Env(), [&]() -> Napi::Value {
-    auto worker = std::make_unique<DigestWorker>(info.Env(), argument_string(info, 0, "model"));
+    auto worker = std::make_unique<DigestWorker>(
+        info.Env(), argument_string(info, 0, "model"),
+        info[1].IsNull() ? "" : argument_string(info, 1, "cacheFolder"));
     const Napi::Promise promise = worker->promise();
     worker.release()->Queue();  // frees itself when done
     return promise;

@@ -14,6 +14,9 @@
 namespace engine::bindings {
 namespace {
 
+// Beyond it a number of JavaScript counts no single bytes.
+constexpr double kCacheBytesMax = 9007199254740992.0;
+
 // Runs `body` on the engine's thread; what it throws becomes an Error.
 template <typename Body>
 std::optional<Error> caught(Body&& body) {
@@ -31,10 +34,20 @@ std::optional<Error> caught(Body&& body) {
 }
 
 EngineOptions options_from_js(const Napi::Object& object) {
-  return {.model = get_string(object, "model"),
-          .device = get_string(object, "device"),
-          .dtype = dtype_from_js(object.Env(), get_string(object, "dtype")),
-          .threads = get_int(object, "threads")};
+  EngineOptions options{.model = get_string(object, "model"),
+                        .device = get_string(object, "device"),
+                        .dtype = dtype_from_js(object.Env(), get_string(object, "dtype")),
+                        .threads = get_int(object, "threads")};
+  if (object.Get("cache").IsNull()) return options;
+  const Napi::Object cache = get_object(object, "cache");
+  const double bytes = get_number(cache, "weightsBytesMax");
+  if (bytes < 0 || bytes > kCacheBytesMax) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "weightsBytesMax must be between 0 and 2^53: give fewer bytes");
+  }
+  options.cache_folder = get_string(cache, "folder");
+  options.cache_bytes_max = static_cast<uint64_t>(bytes);
+  return options;
 }
 
 RenderOptions render_options_from_js(const Napi::Object& object) {

@@ -191,6 +191,7 @@ Napi::Object info_to_js(Napi::Env env, const EngineInfo& info) {
   js.Set("memoryBytes", number(env, info.memory_bytes));
   js.Set("weightsDigest", text(env, info.weights_digest));
   js.Set("weightsBytes", number(env, info.weights_bytes));
+  js.Set("mappedBytes", number(env, info.mapped_bytes));
   js.Set("loadSeconds", number(env, info.load_seconds));
   js.Set("notes", texts(env, info.notes));
   return js;

@@ -23,6 +23,8 @@ namespace {
 
 // Who writes for longer than this is gone.
 constexpr int64_t kPartSecondsMax = 6 * 3600;
+// Clocks of file systems tick every few milliseconds, of some every two seconds.
+constexpr int64_t kSettledSeconds = 2;
 constexpr const char* kSealedMark = "tocafarm-cache 1 ";
 constexpr size_t kDigestDigits = 64;
 
@@ -74,7 +76,7 @@ std::vector<Entry> entries_of(const std::filesystem::path& folder) {
 
 }  // namespace
 
-std::string file_identity(const std::filesystem::path& file, bool of_status) {
+FileIdentity file_identity(const std::filesystem::path& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) {
     const int error = errno;
@@ -84,8 +86,11 @@ std::string file_identity(const std::filesystem::path& file, bool of_status) {
   std::ostringstream text;
   text << status.st_dev << ' ' << status.st_ino << ' ' << status.st_size << ' '
        << status.st_mtim.tv_sec << '.' << status.st_mtim.tv_nsec;
-  if (of_status) text << ' ' << status.st_ctim.tv_sec << '.' << status.st_ctim.tv_nsec;
-  return text.str();
+  FileIdentity identity{.written = text.str(), .changed = {}};
+  text << ' ' << status.st_ctim.tv_sec << '.' << status.st_ctim.tv_nsec;
+  identity.changed = text.str();
+  identity.settled = std::time(nullptr) - status.st_ctim.tv_sec > kSettledSeconds;
+  return identity;
 }
 
 std::filesystem::path CacheFolder::file_of(const std::string& key, const char* ending) const {

@@ -12,10 +12,14 @@
 
 namespace engine {
 
-// Device, inode, size and time of the last write of a regular file, and with `of_status` also the
-// time of its last change of any kind, which no program can set: while that text is the same, so is
-// the content. Throws Error(kNotFound | kIo).
-std::string file_identity(const std::filesystem::path& file, bool of_status);
+// Which file this is, and of when: while the text is the same, so is the content.
+struct FileIdentity {
+  std::string written;   // device, inode, size, and time of the last write
+  std::string changed;   // and time of the last change of any kind, which no program can set
+  bool settled = false;  // so long ago that a later change has another time
+};
+// Throws Error(kNotFound | kIo).
+FileIdentity file_identity(const std::filesystem::path& file);
 
 class CacheFolder {
  public:

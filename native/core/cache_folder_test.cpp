@@ -125,14 +125,17 @@ TEST_F(CacheFolderTest, SaysWhyNothingCanBeKept) {
 TEST(FileIdentity, ChangesWithTheContent) {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.write("a", "x");
-  const std::string first = file_identity(file, false);
-  EXPECT_EQ(file_identity(file, false), first);
+  const FileIdentity first = file_identity(file);
+  EXPECT_EQ(file_identity(file).changed, first.changed);
+  EXPECT_FALSE(first.settled);
   age(file, 100);
-  EXPECT_NE(file_identity(file, false), first);
-  const std::string aged = file_identity(file, true);
+  const FileIdentity aged = file_identity(file);
+  EXPECT_NE(aged.written, first.written);
   std::filesystem::permissions(file, std::filesystem::perms::owner_read);
-  EXPECT_NE(file_identity(file, true), aged);
-  EXPECT_TRUE(fails([&] { file_identity(folder.path() / "b", true); }, ErrorCode::kNotFound, "b"));
+  EXPECT_EQ(file_identity(file).written, aged.written);
+  EXPECT_NE(file_identity(file).changed, aged.changed);
+  EXPECT_TRUE(file_identity("/proc/self/exe").settled);
+  EXPECT_TRUE(fails([&] { file_identity(folder.path() / "b"); }, ErrorCode::kNotFound, "b"));
 }
 
 TEST(BuildId, IsTheLinkersOwn) {

@@ -62,6 +62,10 @@ std::vector<std::string> Checkpoint::names() const {
   return tensors_ ? tensors_->names() : std::vector<std::string>{};
 }
 
+void Checkpoint::give_back(ConstTensorView view) const {
+  if (tensors_) tensors_->give_back(view);
+}
+
 size_t Checkpoint::total_bytes() const {
   size_t total = 0;
   for (const std::string& name : names()) total += find(name).bytes();
@@ -78,6 +82,7 @@ std::string Checkpoint::digest() const {
     hash_text(hash, dtype_name(view.dtype()));
     hash_text(hash, view.shape().to_string());
     hash.update({static_cast<const std::byte*>(view.data()), view.bytes()});
+    give_back(view);
   }
   return hash.finish_hex();
 }

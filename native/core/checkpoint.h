@@ -26,6 +26,8 @@ class TensorFile {
   virtual ConstTensorView find(const std::string& name) const = 0;
   // Empty where the container has none.
   virtual const TensorMetadata& metadata() const = 0;
+  // The bytes of a view are not needed for now: their pages go out of this process's memory.
+  virtual void give_back(ConstTensorView view) const = 0;
 };
 
 // Throw Error(kNotFound | kIo) or Error(kInvalidCheckpoint): file, what is wrong, where. Every
@@ -51,6 +53,8 @@ class Checkpoint {
   // Empty when absent.
   ConstTensorView find(const std::string& name) const;
   std::vector<std::string> names() const;
+  // A tensor was read and is not needed for now: it no longer counts to this process's memory.
+  void give_back(ConstTensorView view) const;
   const std::filesystem::path& location() const { return location_; }
   size_t total_bytes() const;
   // SHA-256 over the sorted (name, dtype, shape, bytes) of all tensors, hex: the same for any

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -44,6 +45,14 @@ FileMapping::FileMapping(const std::filesystem::path& file) : file_(file) {
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, number, 0);
   if (address == MAP_FAILED) fail(file, "map", errno);
   bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+void FileMapping::give_back(std::span<const std::byte> part) const {
+  if (part.empty()) return;
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size());
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 FileMapping::~FileMapping() {

@@ -19,6 +19,9 @@ class FileMapping {
   FileMapping& operator=(const FileMapping&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // Takes the pages of `part`, which is some of bytes(), out of this process; a later read finds
+  // them in the page cache again, or in the file.
+  void give_back(std::span<const std::byte> part) const;
   const std::filesystem::path& file() const { return file_; }
 
  private:

@@ -2,6 +2,7 @@
 #include "core/tensor_table.h"
 
 #include <cstring>
+#include <functional>
 
 namespace engine {
 
@@ -15,6 +16,17 @@ std::vector<std::string> TensorTable::names() const {
 ConstTensorView TensorTable::find(const std::string& name) const {
   const auto found = views_.find(name);
   return found == views_.end() ? ConstTensorView{} : found->second;
+}
+
+void TensorTable::give_back(ConstTensorView view) const {
+  const auto* const data = static_cast<const std::byte*>(view.data());
+  for (const auto& mapping : mappings_) {
+    const auto all = mapping->bytes();
+    const bool inside = !all.empty() && std::greater_equal<>()(data, all.data()) &&
+                        std::less<>()(data, all.data() + all.size());
+    if (inside) return mapping->give_back({data, view.bytes()});
+  }
+  for (const auto& table : tables_) table->give_back(view);
 }
 
 bool TensorTable::add(const std::string& name, ConstTensorView view) {

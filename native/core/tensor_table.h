@@ -19,17 +19,22 @@ class TensorTable : public TensorFile {
   std::vector<std::string> names() const override;
   ConstTensorView find(const std::string& name) const override;
   const TensorMetadata& metadata() const override { return metadata_; }
+  void give_back(ConstTensorView view) const override;
 
   // False when the name is taken.
   bool add(const std::string& name, ConstTensorView view);
   void describe(TensorMetadata metadata) { metadata_ = std::move(metadata); }
-  // Keeps a mapping, a copy or another table as long as this table lives.
-  void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
+  // Keep the owner of views' memory as long as this table lives: a mapping, another table, a copy.
+  void keep(std::shared_ptr<const FileMapping> owner) { mappings_.push_back(std::move(owner)); }
+  void keep(std::shared_ptr<const TensorFile> owner) { tables_.push_back(std::move(owner)); }
+  void keep(std::shared_ptr<const Tensor> owner) { copies_.push_back(std::move(owner)); }
 
  private:
   std::map<std::string, ConstTensorView> views_;
   TensorMetadata metadata_;
-  std::vector<std::shared_ptr<const void>> owners_;
+  std::vector<std::shared_ptr<const FileMapping>> mappings_;
+  std::vector<std::shared_ptr<const TensorFile>> tables_;
+  std::vector<std::shared_ptr<const Tensor>> copies_;
 };
 
 // A view of `shape` at `data`, which the table keeps alive; where `data` is not aligned for

@@ -17,11 +17,13 @@ constexpr int64_t kGuidedChannels = 3;
 
 class DitClip : public ImageClip {
  public:
-  DitClip(Backend& backend, const std::filesystem::path& model, const ModelFamily& family,
-          const std::string& model_index, DType dtype)
-      : ImageClip(backend, model),
+  DitClip(ModelParts& parts, const ModelFamily& family, const std::string& model_index, DType dtype)
+      : ImageClip(parts),
         family_(family),
-        weights_(load_dit(model / "transformer", backend, dtype)),
+        weights_(parts.load("transformer", dtype,
+                            [&](const std::filesystem::path& folder) {
+                              return load_dit(folder, backend_, dtype);
+                            })),
         labels_(read_dit_labels(model_index, weights_.config)) {}
 
   Conditions condition(const std::string& prompt, const std::function<bool()>&) override {
@@ -62,10 +64,9 @@ class DitClip : public ImageClip {
 
 }  // namespace
 
-std::unique_ptr<ClipModel> load_dit_clip(Backend& backend, const std::filesystem::path& model,
-                                         const ModelFamily& family, const std::string& model_index,
-                                         DType dtype) {
-  return std::make_unique<DitClip>(backend, model, family, model_index, dtype);
+std::unique_ptr<ClipModel> load_dit_clip(ModelParts& parts, const ModelFamily& family,
+                                         const std::string& model_index, DType dtype) {
+  return std::make_unique<DitClip>(parts, family, model_index, dtype);
 }
 
 }  // namespace engine

@@ -60,9 +60,8 @@ class DitFamily : public ImageFamily {
   uint64_t weights_bytes(DType compute) const override {
     return dit_weights_bytes(config_, compute);
   }
-  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
-                                  DType compute) const override {
-    return load_dit_clip(backend, model, *this, model_index_, compute);
+  std::unique_ptr<ClipModel> load(ModelParts& parts, DType compute) const override {
+    return load_dit_clip(parts, *this, model_index_, compute);
   }
 
  protected:

@@ -12,6 +12,7 @@
 #include "engine/error.h"
 #include "pipeline/checkpointer.h"
 #include "pipeline/device.h"
+#include "pipeline/engine_cache.h"
 #include "pipeline/latent_file.h"
 #include "pipeline/model_family.h"
 #include "pipeline/model_plan.h"
@@ -54,17 +55,21 @@ class LoadedEngine : public Engine {
         backend_(open_device(options.device, options.threads)),
         dtype_(options.dtype),
         family_(model_family(configs_)),
-        model_(load_model(options)) {
+        cache_(options.cache_folder, options.cache_bytes_max),
+        parts_(*backend_, options.model, options.cache_folder.empty() ? nullptr : &cache_),
+        model_(load_model()) {
     const BackendInfo& device = backend_->info();
     info_.kind = device_kind(device, dtype_);
     info_.device_name = device.device_name;
     info_.memory_bytes = device.memory_bytes;
-    info_.weights_digest = model_digest(options.model);
+    info_.weights_digest = model_digest(options.model, options.cache_folder);
     info_.weights_bytes = planned_weights_bytes(configs_, dtype_);
     if (dtype_ == DType::kBF16 && !device.bf16_native) {
       info_.notes.push_back(
           "this CPU has no bf16 instructions: weights are rounded to bf16 and computed in fp32");
     }
+    info_.mapped_bytes = parts_.bytes_mapped();
+    for (const std::string& problem : parts_.problems()) info_.notes.push_back(problem);
     info_.load_seconds = seconds_since(start_);
   }
 
@@ -106,10 +111,10 @@ class LoadedEngine : public Engine {
   }
 
  private:
-  std::unique_ptr<ClipModel> load_model(const EngineOptions& options) {
+  std::unique_ptr<ClipModel> load_model() {
     check_memory(*backend_, planned_weights_bytes(configs_, dtype_), "the model",
                  "use --dtype bf16 or a machine with more memory");
-    return family_->load(*backend_, options.model, dtype_);
+    return family_->load(parts_, dtype_);
   }
 
   // Prepares a clip that is rendered under policy none and under `policies`.
@@ -269,6 +274,8 @@ class LoadedEngine : public Engine {
   std::unique_ptr<Backend> backend_;
   DType dtype_;
   std::unique_ptr<ModelFamily> family_;
+  EngineCache cache_;
+  ModelParts parts_;
   std::unique_ptr<ClipModel> model_;
   EngineInfo info_;
 };

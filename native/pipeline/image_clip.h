@@ -35,8 +35,11 @@ class ImageSampler : public ClipSampler {
 
 class ImageClip : public ClipModel {
  public:
-  ImageClip(Backend& backend, const std::filesystem::path& model)
-      : backend_(backend), vae_(ImageVae::load(backend, model / "vae")) {}
+  explicit ImageClip(ModelParts& parts)
+      : backend_(parts.backend()),
+        vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
+          return ImageVae::load(backend_, folder);
+        })) {}
 
   void decode(ConstTensorView latent, int frames, const VaeFrameSink& sink,
               const VaeHooks& hooks) override;
@@ -50,10 +53,9 @@ class ImageClip : public ClipModel {
 };
 
 // Throw as Engine::load(). `model_index`: the text of model_index.json, or "".
-std::unique_ptr<ClipModel> load_pixart_clip(Backend& backend, const std::filesystem::path& model,
-                                            const ModelFamily& family, DType dtype);
-std::unique_ptr<ClipModel> load_dit_clip(Backend& backend, const std::filesystem::path& model,
-                                         const ModelFamily& family, const std::string& model_index,
-                                         DType dtype);
+std::unique_ptr<ClipModel> load_pixart_clip(ModelParts& parts, const ModelFamily& family,
+                                            DType dtype);
+std::unique_ptr<ClipModel> load_dit_clip(ModelParts& parts, const ModelFamily& family,
+                                         const std::string& model_index, DType dtype);
 
 }  // namespace engine

@@ -60,7 +60,8 @@ class MemoryTest : public testing::TestWithParam<MemoryCase> {
       : path_(is_video() ? std::filesystem::path(TOCAFARM_DEMO_MODEL) : images_->path()),
         configs_(read_model_configs(path_)),
         family_(model_family(configs_)),
-        model_(family_->load(backend_, path_, DType::kF32)) {
+        parts_(backend_, path_, nullptr),
+        model_(family_->load(parts_, DType::kF32)) {
     request_ = small_request();
     request_.policy = GetParam().policy;
     if (is_video()) return;
@@ -104,6 +105,7 @@ class MemoryTest : public testing::TestWithParam<MemoryCase> {
   ModelConfigs configs_;
   CountingBackend backend_;
   std::unique_ptr<ModelFamily> family_;
+  ModelParts parts_;
   std::unique_ptr<ClipModel> model_;
   RenderRequest request_;
 };

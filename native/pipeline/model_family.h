@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "models/transformer/sizes.h"
 #include "pipeline/clip_model.h"
+#include "pipeline/model_parts.h"
 
 namespace engine {
 
@@ -84,10 +85,9 @@ class ModelFamily {
   // `request` may be null.
   virtual VaeBytes vae_bytes(const Json& vae, const RenderRequest* request) const = 0;
 
-  // The model in memory; the family must outlive it. `model` is the folder. Throws as
+  // The model in memory; the family must outlive it, and so must `parts`. Throws as
   // Engine::load().
-  virtual std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
-                                          DType compute) const = 0;
+  virtual std::unique_ptr<ClipModel> load(ModelParts& parts, DType compute) const = 0;
 
   // All of config and request that decides the bits beside steps, policy, seed and prompt.
   virtual Json identity(const RenderRequest& request) const = 0;

@@ -12,12 +12,14 @@ namespace {
 
 class PixartClip : public ImageClip {
  public:
-  PixartClip(Backend& backend, const std::filesystem::path& model, const ModelFamily& family,
-             DType dtype)
-      : ImageClip(backend, model),
+  PixartClip(ModelParts& parts, const ModelFamily& family, DType dtype)
+      : ImageClip(parts),
         family_(family),
-        weights_(load_pixart(model / "transformer", backend, dtype)),
-        text_(backend, model, weights_.config.model_max_length) {}
+        weights_(parts.load("transformer", dtype,
+                            [&](const std::filesystem::path& folder) {
+                              return load_pixart(folder, backend_, dtype);
+                            })),
+        text_(parts, weights_.config.model_max_length) {}
 
   // Diffusers' checkpoints hold no null caption: it is the encoding of the empty prompt there.
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {
@@ -61,9 +63,9 @@ class PixartClip : public ImageClip {
 
 }  // namespace
 
-std::unique_ptr<ClipModel> load_pixart_clip(Backend& backend, const std::filesystem::path& model,
-                                            const ModelFamily& family, DType dtype) {
-  return std::make_unique<PixartClip>(backend, model, family, dtype);
+std::unique_ptr<ClipModel> load_pixart_clip(ModelParts& parts, const ModelFamily& family,
+                                            DType dtype) {
+  return std::make_unique<PixartClip>(parts, family, dtype);
 }
 
 }  // namespace engine

@@ -42,9 +42,8 @@ class PixartFamily : public ImageFamily {
   uint64_t weights_bytes(DType compute) const override {
     return pixart_weights_bytes(config_, compute);
   }
-  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
-                                  DType compute) const override {
-    return load_pixart_clip(backend, model, *this, compute);
+  std::unique_ptr<ClipModel> load(ModelParts& parts, DType compute) const override {
+    return load_pixart_clip(parts, *this, compute);
   }
 
  protected:

@@ -71,11 +71,16 @@ class STDiT3Sampler : public ClipSampler {
 
 class STDiT3Clip : public ClipModel {
  public:
-  STDiT3Clip(Backend& backend, const std::filesystem::path& model, DType dtype)
-      : backend_(backend),
-        weights_(load_stdit3(model / "transformer", backend, dtype)),
-        text_(backend, model, weights_.config.model_max_length),
-        vae_(VideoVae::load(backend, model / "vae")) {}
+  STDiT3Clip(ModelParts& parts, DType dtype)
+      : backend_(parts.backend()),
+        weights_(parts.load("transformer", dtype,
+                            [&](const std::filesystem::path& folder) {
+                              return load_stdit3(folder, backend_, dtype);
+                            })),
+        text_(parts, weights_.config.model_max_length),
+        vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
+          return VideoVae::load(backend_, folder);
+        })) {}
 
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {
     return {.caption = text_.encode(prompt, cancelled), .unconditional = {}};
@@ -107,9 +112,8 @@ Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob&
   return run_sampler(backend, sampler, *policy, job);
 }
 
-std::unique_ptr<ClipModel> load_stdit3_clip(Backend& backend, const std::filesystem::path& model,
-                                            DType dtype) {
-  return std::make_unique<STDiT3Clip>(backend, model, dtype);
+std::unique_ptr<ClipModel> load_stdit3_clip(ModelParts& parts, DType dtype) {
+  return std::make_unique<STDiT3Clip>(parts, dtype);
 }
 
 }  // namespace engine

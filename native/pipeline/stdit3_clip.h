@@ -3,6 +3,7 @@
 
 #include "models/stdit3/model.h"
 #include "pipeline/clip_model.h"
+#include "pipeline/model_parts.h"
 
 namespace engine {
 
@@ -13,7 +14,6 @@ inline constexpr double kImageFps = 120;
 Tensor denoise(Backend& backend, const STDiT3Weights& weights, const DenoiseJob& job);
 
 // Throws as Engine::load().
-std::unique_ptr<ClipModel> load_stdit3_clip(Backend& backend, const std::filesystem::path& model,
-                                            DType dtype);
+std::unique_ptr<ClipModel> load_stdit3_clip(ModelParts& parts, DType dtype);
 
 }  // namespace engine

@@ -91,9 +91,8 @@ class STDiT3Family : public ModelFamily {
     return bytes;
   }
 
-  std::unique_ptr<ClipModel> load(Backend& backend, const std::filesystem::path& model,
-                                  DType compute) const override {
-    return load_stdit3_clip(backend, model, compute);
+  std::unique_ptr<ClipModel> load(ModelParts& parts, DType compute) const override {
+    return load_stdit3_clip(parts, compute);
   }
 
   Json identity(const RenderRequest& request) const override {

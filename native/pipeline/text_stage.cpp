@@ -4,8 +4,13 @@
 
 namespace engine {
 
-TextStage::TextStage(Backend& backend, const std::filesystem::path& model, int64_t length)
-    : TextStage(backend, model / "tokenizer", model / "text_encoder", length) {}
+TextStage::TextStage(ModelParts& parts, int64_t length)
+    : backend_(parts.backend()),
+      length_(length),
+      tokenizer_(T5Tokenizer::load(parts.folder("tokenizer"))),
+      encoder_(parts.load("text_encoder", DType::kF32, [&](const std::filesystem::path& folder) {
+        return T5Encoder::load(backend_, folder);
+      })) {}
 
 TextStage::TextStage(Backend& backend, const std::filesystem::path& tokenizer,
                      const std::filesystem::path& text_encoder, int64_t length)

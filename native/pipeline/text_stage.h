@@ -8,13 +8,14 @@
 #include "models/t5/model.h"
 #include "models/t5/tokenizer.h"
 #include "pipeline/conditions.h"
+#include "pipeline/model_parts.h"
 
 namespace engine {
 
 class TextStage {
  public:
   // `length`: tokens a prompt is padded and cut to (the transformer's model_max_length).
-  TextStage(Backend& backend, const std::filesystem::path& model, int64_t length);
+  TextStage(ModelParts& parts, int64_t length);
   TextStage(Backend& backend, const std::filesystem::path& tokenizer,
             const std::filesystem::path& text_encoder, int64_t length);
 

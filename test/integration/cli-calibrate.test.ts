@@ -11,7 +11,13 @@ import { demoModel } from "../support/farm-processes.js";
 const sandbox = new CliSandbox();
 let engine: Engine;
 before(async () => {
-  engine = await Engine.create({ model: demoModel, device: "cpu", dtype: "fp32", threads: 1 });
+  engine = await Engine.create({
+    model: demoModel,
+    device: "cpu",
+    dtype: "fp32",
+    threads: 1,
+    cache: null,
+  });
 });
 after(async () => {
   await engine.close();

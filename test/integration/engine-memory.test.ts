@@ -32,7 +32,13 @@ const options: RenderOptions = {
 let engine: Engine;
 
 before(async () => {
-  engine = await Engine.create({ model: demoModel, device: "cpu", dtype: "fp32", threads: 1 });
+  engine = await Engine.create({
+    model: demoModel,
+    device: "cpu",
+    dtype: "fp32",
+    threads: 1,
+    cache: null,
+  });
 });
 after(() => engine.close());
 

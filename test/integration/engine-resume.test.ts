@@ -36,7 +36,13 @@ let engine: Engine;
 let whole: string;
 
 before(async () => {
-  engine = await Engine.create({ model: demoModel, device: "cpu", dtype: "fp32", threads: 1 });
+  engine = await Engine.create({
+    model: demoModel,
+    device: "cpu",
+    dtype: "fp32",
+    threads: 1,
+    cache: null,
+  });
   whole = (await render({ ...options, checkpointFolder: null })).digest;
 });
 after(async () => {

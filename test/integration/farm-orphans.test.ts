@@ -71,7 +71,8 @@ const shortLivedParent = `
 
 test("a process whose parent dies while it starts does not stay either", async (t) => {
   const sandbox = FarmSandbox.of(t);
-  const env = { ...process.env, TOCAFARM_DATA: sandbox.dataFolder };
+  const folders = { TOCAFARM_DATA: sandbox.dataFolder, TOCAFARM_CACHE: sandbox.path("cache") };
+  const env = { ...process.env, ...folders };
   const nobody = ["--coordinator", "127.0.0.1:9", "--model", demoModel, "--threads", "1"];
   for (const [main, ...flags] of [["coordinator/main.js"], ["worker/main.js", ...nobody]]) {
     for (const ms of [0, 50, 100, 150, 200]) {

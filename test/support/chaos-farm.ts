@@ -279,6 +279,8 @@ export class ChaosFarm {
 
   /** The folder's name in it tells which processes belong to the sandbox. */
   get #environment(): NodeJS.ProcessEnv {
-    return { ...process.env, TOCAFARM_DATA: this.sandbox.path("data") };
+    const { sandbox } = this;
+    const folders = { TOCAFARM_DATA: sandbox.path("data"), TOCAFARM_CACHE: sandbox.path("cache") };
+    return { ...process.env, ...folders };
   }
 }

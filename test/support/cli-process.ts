@@ -23,7 +23,11 @@ export class CliSandbox {
 
   start(...args: readonly string[]): CliProcess {
     const { TOCAFARM_COORDINATOR: _elsewhere, ...env } = process.env;
-    return new CliProcess(args, { ...env, TOCAFARM_DATA: this.path("data") });
+    return new CliProcess(args, {
+      ...env,
+      TOCAFARM_DATA: this.path("data"),
+      TOCAFARM_CACHE: this.path("cache"),
+    });
   }
 
   run(...args: readonly string[]): Promise<CliResult> {

@@ -133,7 +133,7 @@ export async function createEngine(options: NativeEngineOptions): Promise<Native
     deviceName: "test double",
     memoryBytes: 2 ** 30,
     weightsDigest: await weightsDigest(options.model),
-    weightsBytes,
+    ...{ weightsBytes, mappedBytes: 0 },
     loadSeconds: 0.001,
     notes: [],
   });

@@ -125,7 +125,11 @@ export class FarmSandbox extends CliSandbox {
   }
 
   #start(main: string, args: readonly string[]): FarmProcess {
-    return new FarmProcess(main, args, { ...process.env, TOCAFARM_DATA: this.dataFolder });
+    return new FarmProcess(main, args, {
+      ...process.env,
+      TOCAFARM_DATA: this.dataFolder,
+      TOCAFARM_CACHE: this.path("cache"),
+    });
   }
 }
 

@@ -39,7 +39,7 @@ export class AgentStage {
     });
     this.agent = agent;
     const supervisor = new Supervisor({
-      settings: { device: "cpu", dtype: "fp32", threads: 0 },
+      settings: { device: "cpu", dtype: "fp32", threads: 0, cache: null },
       model: playedModel,
       random: () => 0,
       log: silentLog,

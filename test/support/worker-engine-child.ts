@@ -19,7 +19,7 @@ export const openedMessage: FromEngine = {
     deviceName: "d",
     memoryBytes: 1,
     weightsDigest: "w",
-    weightsBytes: 1,
+    ...{ weightsBytes: 1, mappedBytes: 0 },
     loadSeconds: 1,
     notes: [],
   },

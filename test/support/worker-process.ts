@@ -67,6 +67,7 @@ export async function startWorkerProcess(
       ...process.env,
       ...(options.realEngine === true ? {} : { TOCAFARM_ADDON: double }),
       TOCAFARM_DOUBLE_STEP_MS: String(stepMs),
+      TOCAFARM_CACHE: join(home, "cache"),
       ...env,
     },
   });

@@ -50,6 +50,10 @@ struct EngineOptions {
   std::string device = "cpu";   // "cpu" or "cuda:N"
   DType dtype = DType::kF32;
   int threads = 0;  // 0 = all cores that this process may use
+  // Where packed weights and encoded prompts are kept for later loads and for other engines of this
+  // machine; empty: nowhere. cache_bytes_max bounds the packed weights.
+  std::filesystem::path cache_folder = {};
+  uint64_t cache_bytes_max = uint64_t{64} << 30;
 };
 
 struct EngineInfo {
@@ -58,6 +62,7 @@ struct EngineInfo {
   uint64_t memory_bytes = 0;
   std::string weights_digest;
   uint64_t weights_bytes = 0;
+  uint64_t mapped_bytes = 0;  // of packed weights that were taken from the cache folder
   double load_seconds = 0;
   std::vector<std::string> notes;  // e.g. that bf16 weights are computed in fp32 here
 };
@@ -144,7 +149,8 @@ class Engine {
 };
 
 // SHA-256 over the weights of all parts of a model folder, the same for any container of the same
-// weights.
-std::string model_digest(const std::filesystem::path& model);
+// weights. What is kept in `cache_folder` (empty: nothing) spares reading files that are unchanged.
+std::string model_digest(const std::filesystem::path& model,
+                         const std::filesystem::path& cache_folder = {});
 
 }  // namespace engine

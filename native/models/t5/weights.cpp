@@ -5,12 +5,6 @@
 namespace engine {
 namespace {
 
-Tensor upload_as(Backend& backend, ConstTensorView host) {
-  Tensor device = backend.allocate(host.shape(), host.dtype());
-  backend.upload(host, device);
-  return device;
-}
-
 // Either name is in use: T5EncoderModel saves both, or only the first.
 ConstTensorView find_embedding(const Checkpoint& checkpoint, const T5Config& config) {
   ConstTensorView table = checkpoint.find("shared.weight");
@@ -31,8 +25,9 @@ ConstTensorView find_embedding(const Checkpoint& checkpoint, const T5Config& con
 Tensor load_embedding(Backend& backend, const Checkpoint& checkpoint, const T5Config& config) {
   const ConstTensorView table = find_embedding(checkpoint, config);
   const bool half = table.dtype() == DType::kF16 || table.dtype() == DType::kBF16;
-  if (half) return upload_as(backend, table);
-  return upload_as(backend, to_f32(table));
+  Tensor embedding = backend.pack_tensor(table, half ? table.dtype() : DType::kF32);
+  checkpoint.give_back(table);
+  return embedding;
 }
 
 class BlockLoader {
@@ -64,12 +59,15 @@ class BlockLoader {
  private:
   Tensor norm(const char* name) const {
     const Shape shape{config_.d_model};
-    return upload_as(backend_, to_f32(checkpoint_.get_float(prefix_ + name + ".weight", shape)));
+    return backend_.pack_tensor(checkpoint_.get_float(prefix_ + name + ".weight", shape),
+                                DType::kF32);
   }
   std::unique_ptr<LinearWeights> linear(const char* name, int64_t out, int64_t in) const {
     const ConstTensorView weight =
         checkpoint_.get_float(prefix_ + name + ".weight", Shape{out, in});
-    return backend_.pack_linear(weight, {}, compute_);
+    auto linear = backend_.pack_linear(weight, {}, compute_);
+    checkpoint_.give_back(weight);
+    return linear;
   }
 
   Backend& backend_;
@@ -91,9 +89,8 @@ T5Weights load_t5_weights(Backend& backend, const Checkpoint& checkpoint, const 
   for (int64_t block = 0; block < config.num_layers; ++block) {
     weights.blocks.push_back(BlockLoader(backend, checkpoint, config, compute, block).load());
   }
-  weights.final_norm = upload_as(
-      backend,
-      to_f32(checkpoint.get_float("encoder.final_layer_norm.weight", Shape{config.d_model})));
+  weights.final_norm = backend.pack_tensor(
+      checkpoint.get_float("encoder.final_layer_norm.weight", Shape{config.d_model}), DType::kF32);
   return weights;
 }
 

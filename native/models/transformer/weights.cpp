@@ -1,7 +1,5 @@
 #include "models/transformer/weights.h"
 
-#include <cstring>
-
 namespace engine {
 
 void embed_value(Backend& backend, const SinusoidEmbedder& embedder, std::span<const float> values,
@@ -23,8 +21,8 @@ uint64_t linear_bytes(int64_t in, int64_t out, DType compute) {
 
 std::unique_ptr<LinearWeights> WeightLoader::linear(const std::string& name, int64_t in,
                                                     int64_t out, DType compute) const {
-  const ConstTensorView weight = source_.get_float(name + ".weight", {out, in});
-  return backend_.pack_linear(weight, source_.get_float(name + ".bias", {out}), compute);
+  return packed(source_.get_float(name + ".weight", {out, in}),
+                source_.get_float(name + ".bias", {out}), compute);
 }
 
 std::unique_ptr<LinearWeights> WeightLoader::stacked(const std::vector<std::string>& names,
@@ -33,9 +31,12 @@ std::unique_ptr<LinearWeights> WeightLoader::stacked(const std::vector<std::stri
   Tensor weight({count * out, in}, DType::kF32), bias({count * out}, DType::kF32);
   for (int64_t i = 0; i < count; ++i) {
     const std::string& name = names[static_cast<size_t>(i)];
-    const Tensor rows = host(name + ".weight", {out, in}), values = host(name + ".bias", {out});
-    std::memcpy(weight.f32() + i * out * in, rows.f32(), rows.bytes());
-    std::memcpy(bias.f32() + i * out, values.f32(), values.bytes());
+    const ConstTensorView rows = source_.get_float(name + ".weight", {out, in});
+    const ConstTensorView values = source_.get_float(name + ".bias", {out});
+    if (backend_.packed_before()) continue;
+    convert_to_f32(rows, weight.view().rows(i * out, out));
+    convert_to_f32(values, bias.view().rows(i * out, out));
+    source_.give_back(rows);
   }
   return backend_.pack_linear(weight, bias, compute);
 }
@@ -44,8 +45,8 @@ std::unique_ptr<LinearWeights> WeightLoader::patch_convolution(const std::string
                                                                const Shape& weight) const {
   const ConstTensorView kernel = source_.get_float(name + ".weight", weight);
   const int64_t out = weight[0];
-  return backend_.pack_linear(kernel.reshaped({out, weight.elements() / out}),
-                              source_.get_float(name + ".bias", {out}), DType::kF32);
+  return packed(kernel.reshaped({out, weight.elements() / out}),
+                source_.get_float(name + ".bias", {out}), DType::kF32);
 }
 
 SinusoidEmbedder WeightLoader::sinusoid_embedder(const std::string& linear0,
@@ -59,10 +60,14 @@ Tensor WeightLoader::host(const std::string& name, const Shape& shape) const {
 }
 
 Tensor WeightLoader::device(const std::string& name, const Shape& shape) const {
-  const Tensor values = host(name, shape);
-  Tensor copy = backend_.allocate(shape, DType::kF32);
-  backend_.upload(values, copy);
-  return copy;
+  return backend_.pack_tensor(source_.get_float(name, shape), DType::kF32);
+}
+
+std::unique_ptr<LinearWeights> WeightLoader::packed(ConstTensorView weight, ConstTensorView bias,
+                                                    DType compute) const {
+  auto linear = backend_.pack_linear(weight, bias, compute);
+  source_.give_back(weight);
+  return linear;
 }
 
 }  // namespace engine

@@ -64,6 +64,10 @@ class WeightLoader {
   const Checkpoint& source() const { return source_; }
 
  private:
+  // The pages that were read for it are given back: beside what is packed, memory holds one tensor.
+  std::unique_ptr<LinearWeights> packed(ConstTensorView weight, ConstTensorView bias,
+                                        DType compute) const;
+
   const Checkpoint& source_;
   Backend& backend_;
 };

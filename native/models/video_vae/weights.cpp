@@ -11,26 +11,35 @@ Shape conv_weight_shape(const VaeLayer& layer) {
   return {layer.out, layer.in, kernel[0], kernel[1], kernel[2]};
 }
 
+void divide(TensorView weight, double divisor) {
+  if (divisor == 1.0) return;
+  for (int64_t i = 0; i < weight.elements(); ++i) {
+    weight.f32()[i] = static_cast<float>(weight.f32()[i] / divisor);
+  }
+}
+
 std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& checkpoint,
                                        const VaeLayer& layer) {
-  const Tensor weight =
-      to_f32(checkpoint.get_float(layer.name + ".weight", conv_weight_shape(layer)));
-  Tensor bias;
-  if (layer.has_bias) bias = to_f32(checkpoint.get_float(layer.name + ".bias", Shape{layer.out}));
-  if (layer.input_divisor != 1.0) {
-    for (int64_t i = 0; i < weight.elements(); ++i) {
-      weight.f32()[i] = static_cast<float>(weight.f32()[i] / layer.input_divisor);
-    }
+  const ConstTensorView source =
+      checkpoint.get_float(layer.name + ".weight", conv_weight_shape(layer));
+  ConstTensorView bias_source;
+  if (layer.has_bias) {
+    bias_source = checkpoint.get_float(layer.name + ".bias", Shape{layer.out});
+  }
+  const Tensor weight(source.shape(), DType::kF32);
+  const Tensor bias = layer.has_bias ? Tensor({layer.out}, DType::kF32) : Tensor();
+  if (!backend.packed_before()) {
+    convert_to_f32(source, weight);
+    if (layer.has_bias) convert_to_f32(bias_source, bias);
+    divide(weight, layer.input_divisor);
+    checkpoint.give_back(source);
   }
   return backend.pack_conv(weight, bias, layer.geometry);
 }
 
 Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
                    int64_t channels) {
-  const Tensor host = to_f32(checkpoint.get_float(name, Shape{channels}));
-  Tensor device = backend.allocate(host.shape(), DType::kF32);
-  backend.upload(host, device);
-  return device;
+  return backend.pack_tensor(checkpoint.get_float(name, Shape{channels}), DType::kF32);
 }
 
 // A linear layer of the attention under its name of today or the one of older diffusers.
@@ -42,7 +51,9 @@ std::unique_ptr<LinearWeights> load_linear(Backend& backend, const Checkpoint& c
   const ConstTensorView weight =
       checkpoint.get_float(prefix + ".weight", Shape{layer.out, layer.in});
   const ConstTensorView bias = checkpoint.get_float(prefix + ".bias", Shape{layer.out});
-  return backend.pack_linear(weight, bias, DType::kF32);
+  auto linear = backend.pack_linear(weight, bias, DType::kF32);
+  checkpoint.give_back(weight);
+  return linear;
 }
 
 VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const VaeLayer& layer) {
