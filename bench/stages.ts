@@ -57,8 +57,8 @@ async function measure(engine: Engine, name: PolicyName): Promise<Run> {
     checkpointFolder: null,
     checkpointPeriodSeconds: 0,
   };
-  await engine.render(options, (event) => {
-    if (event.type === "frames") engine.releaseFrames();
+  const render = engine.render(options, (event) => {
+    if (event.type === "frames") render.releaseFrames();
     if (event.type === "stage") run.stages[event.stage] = event.seconds;
     if (event.type !== "step") return;
     run.flops += event.flops;
@@ -70,6 +70,7 @@ async function measure(engine: Engine, name: PolicyName): Promise<Run> {
     sums.seconds += event.seconds;
     sums.flops += event.flops;
   });
+  await render.result;
   return run;
 }
 

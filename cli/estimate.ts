@@ -75,6 +75,7 @@ export function estimateJson({ model, request, dtype, plan, warnings }: Estimate
     ratio: plan.flopsNone / plan.flops,
     cache_bytes: plan.cacheBytes,
     peak_bytes: plan.peakBytes,
+    overlapped_peak_bytes: plan.overlappedPeakBytes,
     tokens: plan.tokens,
     tokens_per_frame: plan.tokensPerFrame,
     dynamic: plan.dynamic,
@@ -153,6 +154,7 @@ function figures(plan: Plan): string {
       ["under policy none", `${teraflops(plan.flopsNone)}: ${ratio}`],
       ["cache", bytes(plan.cacheBytes)],
       ["memory at its peak", `${bytes(plan.peakBytes)}, with weights and cache`],
+      ["beside the clip before", `${bytes(plan.overlappedPeakBytes)}, while that is decoded`],
       ["can be resumed from", points === plan.steps.length ? "every step" : `${points} steps`],
     ],
   );

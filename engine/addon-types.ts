@@ -115,6 +115,8 @@ export interface NativePlan {
   readonly flops: number;
   readonly cacheBytes: number;
   readonly peakBytes: number;
+  /** The same while the clip before, one like it, is being decoded. */
+  readonly overlappedPeakBytes: number;
   /** The policy decides from what it measures: FLOPs are expected, not certain. */
   readonly dynamic: boolean;
   readonly steps: readonly NativePlannedStep[];
@@ -279,18 +281,31 @@ export interface NativeFrameDifference {
   readonly rootMeanSquare: number;
 }
 
+/** One render while it runs; after its end nothing of this does anything. */
+export interface NativeRender {
+  readonly result: Promise<NativeRenderResult>;
+  /** The render rejects with code CANCELLED within a block. */
+  cancel(): void;
+  /**
+   * The render rejects with code INTERRUPTED once it has told of a checkpoint that is newer than
+   * what it began from, or within a block when there can be none.
+   */
+  cut(): void;
+  /**
+   * One "frames" event has been consumed. After such an event the engine goes on decoding only
+   * while fewer than two of them have not been: back-pressure for the encoder.
+   */
+  releaseFrames(): void;
+}
+
 export interface NativeEngine {
   info(): NativeEngineInfo;
   /**
-   * Renders one clip on the engine's own thread; one at a time. Events come in order on the JS
-   * thread. After a "frames" event the engine
-   * goes on decoding only while fewer than two frame groups wait for releaseFrames(): back-pressure
-   * for the encoder.
+   * Renders one clip on the engine's own threads: on one to the end of its "denoise" stage, on
+   * another one from there, while the first may begin the next clip. So two may run at a time; one
+   * that is begun too early waits. Events come in order on the JS thread.
    */
-  render(
-    options: NativeRenderOptions,
-    onEvent: (event: NativeEvent) => void,
-  ): Promise<NativeRenderResult>;
+  render(options: NativeRenderOptions, onEvent: (event: NativeEvent) => void): NativeRender;
   /**
    * Renders a clip under policy none, and once more from every step on with that step reused, and
    * says what the steps change; nothing else may run meanwhile, and cancel() stops it.
@@ -305,18 +320,9 @@ export interface NativeEngine {
     policies: readonly NativePolicy[],
     onStep: (done: number, total: number) => void,
   ): Promise<readonly NativeFrameDifference[]>;
-  releaseFrames(): void;
-  /**
-   * The running render rejects with code CANCELLED within a block; nothing happens when none runs.
-   */
+  /** Whatever runs rejects with code CANCELLED; nothing happens when nothing does. */
   cancel(): void;
-  /**
-   * The running render rejects with code INTERRUPTED once it has told of a checkpoint that is newer
-   * than what it began from, or within a block when there can be none; nothing happens when none
-   * runs.
-   */
-  cut(): void;
-  /** Frees weights and thread; waits for the running render, which is cancelled. */
+  /** Frees weights and threads; waits for what runs, which is cancelled. */
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 // One engine on one device, as TypeScript sees it: arguments are checked before they cross the
-// native line, and what the addon throws comes back as a FarmError.
+// native line, and what the addon throws comes back as a FarmError. A clip may be begun when the
+// one before is denoised: that is decoded meanwhile.
 import { FarmError } from "../common/errors.js";
 import { loadAddon } from "./addon.js";
 import type {
@@ -33,6 +34,8 @@ export type {
 } from "./addon-types.js";
 export type { RenderRequest } from "./request.js";
 
+// One is denoised, or waits for that; one is decoded.
+const clipsMax = 2;
 // More threads than this on one device is a mistake in a command line.
 const threadsMax = 1024;
 
@@ -56,11 +59,28 @@ export interface RenderOptions {
   readonly checkpointPeriodSeconds: number;
 }
 
-/** Weights on a device with a thread of its own; `close` frees both. */
+/** A clip in work; after its end the methods do nothing. */
+export interface Render {
+  /**
+   * Rejects with CANCELLED after cancel, with INTERRUPTED after cut, and with what went wrong.
+   */
+  readonly result: Promise<NativeRenderResult>;
+  /** Stops within a block. */
+  cancel(): void;
+  /**
+   * The render goes on to its next refresh point and writes a checkpoint; it stops at once when
+   * nothing newer than what it began from can be kept.
+   */
+  cut(): void;
+  /** Says that one "frames" event has been consumed. */
+  releaseFrames(): void;
+}
+
+/** Weights on a device with threads of its own; `close` frees both. */
 export class Engine {
   readonly info: NativeEngineInfo;
   readonly #native: NativeEngine;
-  #rendering = false;
+  #running = 0;
 
   private constructor(native: NativeEngine, info: NativeEngineInfo) {
     this.#native = native;
@@ -82,15 +102,20 @@ export class Engine {
 
   /**
    * Renders one clip; events come in order. After a "frames" event the engine goes on only while
-   * fewer than two frame groups wait for releaseFrames. Rejects with CANCELLED after cancel, with
-   * INTERRUPTED after cut.
+   * fewer than two frame groups wait for releaseFrames. Two may run at a time: the second one is
+   * begun when the first has told the end of its stage "denoise". Throws INVALID_ARGUMENT, and
+   * FAILED_PRECONDITION when two run.
    */
-  async render(
-    options: RenderOptions,
-    onEvent: (event: NativeEvent) => void,
-  ): Promise<NativeRenderResult> {
+  render(options: RenderOptions, onEvent: (event: NativeEvent) => void): Render {
+    this.#checkRoom(clipsMax - 1);
     const native = nativeRenderOptions(options);
-    return this.#alone(() => this.#native.render(native, onEvent));
+    const render = translated(() => this.#native.render(native, onEvent));
+    return {
+      result: this.#counted(() => render.result),
+      cancel: () => render.cancel(),
+      cut: () => render.cut(),
+      releaseFrames: () => render.releaseFrames(),
+    };
   }
 
   /**
@@ -119,37 +144,33 @@ export class Engine {
   }
 
   async #alone<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#rendering) {
-      throw new FarmError("FAILED_PRECONDITION", "the engine renders one clip at a time");
-    }
-    this.#rendering = true;
+    this.#checkRoom(0);
+    return this.#counted(work);
+  }
+
+  #checkRoom(others: number): void {
+    if (this.#running <= others) return;
+    throw new FarmError(
+      "FAILED_PRECONDITION",
+      `the engine has ${this.#running} clips in work, beside this one may be ${others}`,
+    );
+  }
+
+  async #counted<T>(work: () => Promise<T>): Promise<T> {
+    this.#running += 1;
     try {
       return await translatedAsync(work);
     } finally {
-      this.#rendering = false;
+      this.#running -= 1;
     }
   }
 
-  /** Says that one "frames" event has been consumed. */
-  releaseFrames(): void {
-    this.#native.releaseFrames();
-  }
-
-  /** The running render rejects with CANCELLED within a block; nothing happens when none runs. */
+  /** Whatever runs rejects with CANCELLED within a block; nothing happens when nothing does. */
   cancel(): void {
     this.#native.cancel();
   }
 
-  /**
-   * The running render goes on to its next refresh point, writes a checkpoint and rejects with
-   * INTERRUPTED; at once when nothing newer than what it began from can be kept. Nothing happens
-   * when none runs.
-   */
-  cut(): void {
-    this.#native.cut();
-  }
-
-  /** Frees weights and thread; a running render is cancelled and waited for. */
+  /** Frees weights and threads; what runs is cancelled and waited for. */
   async close(): Promise<void> {
     await translatedAsync(() => this.#native.close());
   }

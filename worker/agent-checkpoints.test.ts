@@ -20,7 +20,7 @@ async function begun(t: TestContext) {
   const stage = await AgentStage.of(t);
   stage.agent.onLease(lease);
   const job = await stage.job(1);
-  stage.engine.says({ type: "stage", stage: "denoise" });
+  stage.engine.tells({ type: "stage", stage: "denoise" });
   stage.steps(2, [1, 1]);
   return { stage, job };
 }
@@ -57,7 +57,7 @@ test("while one is being stored only the newest of the others is kept", async (t
 
 test("a checkpoint that cannot be kept is counted, and the clip goes on", async (t) => {
   const { stage, job } = await begun(t);
-  stage.engine.says({ type: "checkpoint_failed", step: 2, message: "the disk is full" });
+  stage.engine.tells({ type: "checkpoint_failed", step: 2, message: "the disk is full" });
   stage.store.full = true;
   await stage.keeps(job, 3);
   await stage.becomes(() => stage.store.begun.length === 1, "the store was asked");

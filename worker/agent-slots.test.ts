@@ -19,7 +19,7 @@ test("a device asks for its next lease in the last two steps or seconds", async 
     const stage = await AgentStage.of(t);
     stage.agent.onLease(first);
     await stage.job(1);
-    stage.engine.says({ type: "stage", stage: "denoise" });
+    stage.engine.tells({ type: "stage", stage: "denoise" });
     for (let step = 1; step <= 10; step += 1) {
       stage.steps(step, [stepSeconds]);
       const asked = stage.agent.progress().idleDevices.length === 1;
@@ -39,11 +39,85 @@ test("the next attempt waits, and begins while the one before is being stored", 
   await stage.job(2);
   assert.equal(stageOf(stage, 1), "upload");
   assert.equal(stageOf(stage, 2), "load");
-  stage.engine.says({ type: "stage", stage: "decode" });
+  stage.engine.tells({ type: "stage", stage: "decode" });
   assert.deepEqual(stage.agent.progress().idleDevices, [], "a slow store holds the device back");
   stage.store.release();
   await stage.becomes(() => stage.reported.includes("completed"), "the first is stored");
   assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
+});
+
+test("the next attempt begins while the one before is decoded, and no third one", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  const job = await stage.job(1);
+  stage.engine.tells({ type: "stage", stage: "denoise" });
+  assert.equal(stage.engine.jobs.length, 1);
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
+  stage.engine.tells({ type: "stage", stage: "decode" });
+  const next = await stage.job(2);
+  stage.engine.tells({ type: "stage", stage: "denoise" }, 2);
+  assert.equal(stageOf(stage, 1), "decode");
+  assert.equal(stageOf(stage, 2), "denoise");
+  stage.steps(9, [1]);
+  assert.deepEqual(stage.agent.progress().idleDevices, [], "two are held");
+  await stage.finishes(job);
+  await stage.becomes(() => stage.reported.includes("completed"), "the first is stored");
+  assert.deepEqual(stage.agent.progress().idleDevices, ["cpu"]);
+  await stage.finishes(next);
+  assert.deepEqual(stage.reported, ["deviceChanged", "completed", "completed"]);
+});
+
+test("an encoder that fails while the next clip is denoised leaves that alone", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  await stage.job(1);
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
+  const next = await stage.job(2);
+  const full = { code: "IO", message: "the disk is full", engineUsable: true } as const;
+  stage.engine.tells({ type: "failed", ...full }, 1);
+  await stage.becomes(() => stage.reported.includes("failed"), "the first has failed");
+  await stage.finishes(next);
+  assert.deepEqual(stage.reported, ["deviceChanged", "failed", "completed"]);
+});
+
+test("each of two attempts is stopped by itself", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  await stage.job(1);
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
+  await stage.job(2);
+  stage.agent.onCancel({ attempt: second.attempt, reason: "cancelled" });
+  stage.agent.onCut({ attempt: first.attempt, reason: "preempted" });
+  assert.deepEqual(stage.engine.sent.slice(-2), [
+    { type: "cancel", clip: 2 },
+    { type: "cut", clip: 1 },
+  ]);
+});
+
+test("an engine that dies takes both of its attempts, and each is told", async (t) => {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  await stage.job(1);
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
+  await stage.job(2);
+  stage.engine.dies();
+  const failures = () =>
+    stage.said.flatMap((said) => (said.$case === "failed" ? [said.value] : []));
+  await stage.becomes(() => failures().length === 2, "both have failed");
+  for (const { failure, childDead } of failures()) {
+    assert.equal(failure?.code, "ENGINE_CRASH");
+    assert.ok(childDead);
+  }
+  assert.deepEqual(
+    failures()
+      .map(({ attempt }) => attempt?.attempt)
+      .sort(),
+    [1, 2],
+  );
 });
 
 test("an engine that dies while the clip before is stored takes only its own", async (t) => {

@@ -57,9 +57,9 @@ test("progress tells stage, steps and totals of the attempt", async (t) => {
   const stage = await AgentStage.of(t);
   stage.agent.onLease(first);
   await stage.job(1);
-  stage.engine.says({ type: "stage", stage: "denoise" });
-  stage.engine.says({ type: "stage_ended", stage: "text_encode", seconds: 0.5 });
-  stage.engine.says(stepsMessage(2, [1, 1]));
+  stage.engine.tells({ type: "stage", stage: "denoise" });
+  stage.engine.tells({ type: "stage_ended", stage: "text_encode", seconds: 0.5 });
+  stage.engine.tells(stepsMessage(2, [1, 1]));
   const [told] = stage.agent.progress().attempts;
   assert.equal(told?.stage, "denoise");
   assert.equal(told?.step, 2);
@@ -68,7 +68,7 @@ test("progress tells stage, steps and totals of the attempt", async (t) => {
   assert.equal(told?.totals?.flopsNone, 30);
   assert.equal(told?.totals?.textEncodeSeconds, 0.5);
   assert.equal(told?.totals?.denoiseSeconds, 2);
-  stage.engine.says({ type: "stage_ended", stage: "denoise", seconds: 2.5 });
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 2.5 });
   assert.equal(stage.agent.progress().attempts[0]?.totals?.denoiseSeconds, 2.5);
 });
 

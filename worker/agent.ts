@@ -16,11 +16,11 @@ import type {
   Progress,
 } from "../proto/gen/tocafarm/v1/worker.js";
 import { deviceMessage, failedReport, nameOf, newsOf } from "./agent-messages.js";
-import { Attempt } from "./attempt.js";
+import { Attempt, type EngineNews } from "./attempt.js";
 import { Canaries } from "./canary.js";
 import { DeviceSlots } from "./device-slots.js";
 import { drainAttempts } from "./drain.js";
-import type { FromEngine, ModelRef } from "./engine-messages.js";
+import type { ModelRef } from "./engine-messages.js";
 import type { WorkerMetrics } from "./metrics.js";
 import { Pace } from "./remaining.js";
 import { type Report, Reports } from "./reports.js";
@@ -134,6 +134,7 @@ export class Agent {
       device.slots.put(
         new Attempt({
           ...{ ...this.#options, lease, ref, supervisor, pace: device.pace },
+          onEngineEvent: (news) => this.#onEngineEvent(device.slots, news),
           onCheckpoint: (value) => this.#link?.send({ $case: "checkpoint", value }),
         }),
       );
@@ -174,18 +175,6 @@ export class Agent {
     this.#advance(device.slots);
   }
 
-  onEngineEvent(name: string, event: FromEngine): void {
-    const attempt = this.#devices.get(name)?.slots.running;
-    if (attempt === undefined) return; // a canary's
-    const { metrics } = this.#options;
-    if (event.type === "stage_ended") metrics.observeStage(event.stage, event.seconds);
-    if (event.type === "steps") metrics.countSteps(name, attempt.model, event);
-    const asked = attempt.inLastSteps;
-    attempt.onEngineEvent(event);
-    if (attempt.inLastSteps && !asked) this.#link?.progressNow();
-    else this.#link?.progressSoon();
-  }
-
   /**
    * Takes no more leases; lets the attempts end that end within the grace, cuts the others at a
    * refresh point, and hands back what is then left when the grace is nearly over or `hurry`
@@ -206,6 +195,14 @@ export class Agent {
       // The report comes first; the engine is killed when the worker stops.
       handBack: (attempt) => this.#link?.send(failedReport(attempt.ref, why, false)),
     });
+  }
+
+  #onEngineEvent(slots: DeviceSlots, { attempt, event, entersLastSteps }: EngineNews): void {
+    const { metrics } = this.#options;
+    if (event.type === "stage_ended") metrics.observeStage(event.stage, event.seconds);
+    if (event.type === "steps") metrics.countSteps(slots.device, attempt.model, event);
+    if (entersLastSteps) this.#link?.progressNow();
+    else this.#link?.progressSoon();
   }
 
   /** Gives the engine its next work, or asks for some. */

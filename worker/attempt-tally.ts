@@ -3,7 +3,7 @@
 import type { Clock } from "../common/clock.js";
 import type { RenderTotals } from "../proto/gen/tocafarm/v1/render.js";
 import type { Lease } from "../proto/gen/tocafarm/v1/worker.js";
-import type { FromEngine, StepsMessage } from "./engine-messages.js";
+import type { ClipEvent, StepsMessage } from "./engine-messages.js";
 import type { Stage } from "./metrics.js";
 
 /** "": the attempt is held and not begun. */
@@ -56,7 +56,7 @@ export class AttemptTally {
     this.#stageSinceMs = this.#clock.now();
   }
 
-  onEngineEvent(event: FromEngine): void {
+  onEngineEvent(event: ClipEvent): void {
     if (event.type === "stage") this.begin(event.stage);
     else if (event.type === "stage_ended") this.end(event.stage, event.seconds);
     else if (event.type === "steps") this.#addSteps(event);

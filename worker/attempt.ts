@@ -21,12 +21,12 @@ import { toArtifactMessage } from "./artifact-message.js";
 import { fetchCheckpoint, fetchInitialLatent } from "./attempt-inputs.js";
 import { AttemptTally } from "./attempt-tally.js";
 import { CheckpointUploads } from "./checkpoint-uploads.js";
-import type { FromEngine, ModelRef, RenderJob, RenderOutput } from "./engine-messages.js";
+import type { ClipEvent, ModelRef, RenderJob, RenderOutput } from "./engine-messages.js";
 import { jobOf } from "./lease-job.js";
 import { manifestText } from "./manifest.js";
 import type { Stage, WorkerMetrics } from "./metrics.js";
 import { isInLastSteps, type Pace, type Remaining, remaining } from "./remaining.js";
-import type { Supervisor } from "./supervisor.js";
+import { endsDenoising, type SupervisedRender, type Supervisor } from "./supervisor.js";
 
 const manifestName = "manifest.json";
 
@@ -45,8 +45,17 @@ export interface AttemptOptions {
   readonly checkpointPeriodSeconds: number;
   readonly version: string;
   readonly log: Log;
+  readonly onEngineEvent: (news: EngineNews) => void;
   /** A checkpoint lies in the store. */
   readonly onCheckpoint: (checkpoint: Checkpoint) => void;
+}
+
+/** The engine process told something of an attempt, which has heard it. */
+export interface EngineNews {
+  readonly attempt: Attempt;
+  readonly event: ClipEvent;
+  /** From now on its device may ask for the next lease. */
+  readonly entersLastSteps: boolean;
 }
 
 export class Attempt {
@@ -54,7 +63,7 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #tally: AttemptTally;
   readonly #checkpoints: CheckpointUploads;
-  #rendering = false;
+  #rendering: SupervisedRender | undefined;
   #checkpoint: Checkpoint | undefined;
   #cancelled: FarmError | undefined;
   #cut: FarmError | undefined;
@@ -97,7 +106,8 @@ export class Attempt {
     return { attempt: this.ref, stage, step, steps, totals };
   }
 
-  onEngineEvent(event: FromEngine): void {
+  #onEngineEvent(event: ClipEvent): void {
+    const { inLastSteps } = this;
     this.#tally.onEngineEvent(event);
     if (event.type === "stage_ended") {
       this.#options.pace.observe(event.stage, event.seconds, this.#pixels);
@@ -107,12 +117,14 @@ export class Attempt {
     } else if (event.type === "checkpoint_failed") {
       this.#checkpoints.failed(event.step, event.message);
     }
+    const entersLastSteps = this.inLastSteps && !inLastSteps;
+    this.#options.onEngineEvent({ attempt: this, event, entersLastSteps });
   }
 
   /** Makes `run` reject with `why` once the engine has stopped. */
   cancel(why: FarmError): void {
     this.#cancelled ??= why;
-    if (this.#rendering) this.#options.supervisor.cancel();
+    this.#rendering?.cancel();
   }
 
   /**
@@ -122,13 +134,13 @@ export class Attempt {
   cut(why: FarmError): void {
     if (this.#cut !== undefined) return;
     this.#cut = why;
-    if (this.#rendering) this.#options.supervisor.cut();
+    this.#rendering?.cut();
   }
 
   /**
    * Renders and uploads; rejects with a FarmError when nothing of the attempt is left, here or
-   * there, but its checkpoints. `onEngineFree` is called once, as soon as the engine may begin
-   * something else.
+   * there, but its checkpoints. `onEngineFree` is called as soon as the engine may begin something
+   * else: when the clip is denoised, and again at the end of its work.
    */
   async run(onEngineFree: () => void): Promise<Completed> {
     const name = `${this.ref.segmentId}.${this.ref.attempt}`;
@@ -136,7 +148,7 @@ export class Attempt {
     this.#tally.begin("load");
     try {
       checkKey(name); // it came over the network, and names a folder
-      const { job, output } = await this.#render(folder).finally(onEngineFree);
+      const { job, output } = await this.#render(folder, onEngineFree).finally(onEngineFree);
       const artifacts = await this.#upload(job, output);
       this.#checkpoints.abandon();
       const totals = this.#tally.totals;
@@ -149,19 +161,25 @@ export class Attempt {
     }
   }
 
-  async #render(folder: string): Promise<{ job: RenderJob; output: RenderOutput }> {
+  async #render(
+    folder: string,
+    onEngineFree: () => void,
+  ): Promise<{ job: RenderJob; output: RenderOutput }> {
     const { supervisor } = this.#options;
     await makeFolders(folder);
     const job = await this.#job(folder);
     this.#throwIfCancelled();
     if (this.#cut !== undefined) throw this.#cut;
-    this.#rendering = true;
+    this.#rendering = supervisor.render(job, (event) => {
+      this.#onEngineEvent(event);
+      if (endsDenoising(event)) onEngineFree();
+    });
     try {
-      const output = await supervisor.render(job);
+      const output = await this.#rendering.output;
       this.#comparePlans(output.planDigest);
       return { job, output };
     } finally {
-      this.#rendering = false;
+      this.#rendering = undefined;
     }
   }
 

@@ -12,7 +12,7 @@ import type { Log } from "../common/log.js";
 import type { Canary, CanaryResult } from "../proto/gen/tocafarm/v1/worker.js";
 import type { ModelRef, RenderJob } from "./engine-messages.js";
 import { smallestClip } from "./model-catalog.js";
-import type { DeviceStatus, Supervisor } from "./supervisor.js";
+import type { DeviceStatus, SupervisedRender, Supervisor } from "./supervisor.js";
 
 export interface CanariesOptions {
   readonly models: ReadonlyMap<string, ModelRef>;
@@ -88,10 +88,12 @@ export class Canaries {
     const ref = this.#options.models.get(model);
     if (ref === undefined) throw new FarmError("NOT_FOUND", `model ${model} is not here`);
     const folder = join(this.#options.folder, `canary-${device.replace(":", "-")}`);
-    const overdue = setTimeout(() => supervisor.cancel(), canaryMsMax);
+    let render: SupervisedRender | undefined;
+    const overdue = setTimeout(() => render?.cancel(), canaryMsMax);
     try {
       await makeFolders(folder);
-      const { media } = await supervisor.render(jobOf(ref, folder));
+      render = supervisor.render(jobOf(ref, folder), () => {});
+      const { media } = await render.output;
       return await digestOf(join(folder, media));
     } finally {
       clearTimeout(overdue);

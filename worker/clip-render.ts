@@ -6,14 +6,14 @@ import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicClock } from "../common/clock.js";
 import { asFarmError, FarmError } from "../common/errors.js";
-import type { Engine, EngineEvent } from "../engine/engine.js";
+import type { Engine, EngineEvent, Render } from "../engine/engine.js";
 import { makePlan } from "../engine/plan.js";
 import { modelPrompt } from "../engine/prompt.js";
 import { Encoder } from "./encoder.js";
 import type {
+  ClipEvent,
   DeviceSettings,
   EngineStage,
-  FromEngine,
   RenderJob,
   RenderOutput,
 } from "./engine-messages.js";
@@ -41,7 +41,7 @@ export interface ClipRenderOptions {
   readonly kind: string;
   readonly settings: DeviceSettings;
   readonly job: RenderJob;
-  readonly emit: (message: FromEngine) => void;
+  readonly tell: (event: ClipEvent) => void;
 }
 
 export class ClipRender {
@@ -49,22 +49,23 @@ export class ClipRender {
   readonly #kind: string;
   readonly #settings: DeviceSettings;
   readonly #job: RenderJob;
-  readonly #emit: (message: FromEngine) => void;
+  readonly #tell: (event: ClipEvent) => void;
   readonly #profile = new Profile();
   readonly #sums = new StepSums();
   readonly #media: string;
+  #render: Render | undefined;
   #trace: TraceFile | undefined;
   #encoders: readonly NamedEncoder[] | undefined;
   #written: Promise<void> = Promise.resolve();
   #failure: FarmError | undefined;
   #saidStepsAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ engine, kind, settings, job, emit }: ClipRenderOptions) {
+  constructor({ engine, kind, settings, job, tell }: ClipRenderOptions) {
     this.#engine = engine;
     this.#kind = kind;
     this.#settings = settings;
     this.#job = job;
-    this.#emit = emit;
+    this.#tell = tell;
     this.#media = job.plan.frames === 1 ? "image.png" : "video.mp4";
   }
 
@@ -90,7 +91,7 @@ export class ClipRender {
 
   /** Stops at the next refresh point, with a checkpoint; a file that only needs its end gets it. */
   cut(): void {
-    this.#engine.cut();
+    this.#render?.cut();
   }
 
   async #run(): Promise<RenderOutput> {
@@ -99,8 +100,8 @@ export class ClipRender {
     const plan = makePlan(job.model.configs, job.plan, this.#settings.dtype);
     if (job.trace !== "none") this.#trace = new TraceFile(join(job.folder, traceName));
     this.#throwIfFailed();
-    this.#emit({ type: "stage", stage: "text_encode" });
-    const result = await this.#engine.render(
+    this.#tell({ type: "stage", stage: "text_encode" });
+    this.#render = this.#engine.render(
       {
         request: { ...job.plan, prompt: cleanedPrompt, seed: job.seed },
         initialLatentPath: job.initialLatentPath,
@@ -112,6 +113,7 @@ export class ClipRender {
       },
       (event) => this.#onEvent(event),
     );
+    const result = await this.#render.result;
     await this.#finishMedia();
     await this.#writeProfile();
     return {
@@ -144,7 +146,7 @@ export class ClipRender {
         case "checkpoint":
         case "checkpoint_failed":
           this.#saySteps(); // the totals of a checkpoint are those of all steps before it
-          this.#emit(event);
+          this.#tell(event);
           break;
       }
     } catch (thrown) {
@@ -163,20 +165,20 @@ export class ClipRender {
     const message = this.#sums.take();
     if (message === undefined) return;
     this.#saidStepsAtMs = monotonicClock.now();
-    this.#emit(message);
+    this.#tell(message);
   }
 
   #onStageEnded(stage: keyof typeof nextStage, seconds: number): void {
     this.#saySteps();
-    this.#emit({ type: "stage_ended", stage, seconds });
-    this.#emit({ type: "stage", stage: nextStage[stage] });
+    this.#tell({ type: "stage_ended", stage, seconds });
+    this.#tell({ type: "stage", stage: nextStage[stage] });
   }
 
   #onFrames({ rgb, height, width }: Extract<EngineEvent, { type: "frames" }>): void {
     if (this.#failure !== undefined) return;
     this.#encoders ??= this.#newEncoders(height, width);
     const taken = Promise.all(this.#encoders.map(({ encoder }) => encoder.write(rgb))).then(
-      () => this.#engine.releaseFrames(),
+      () => this.#render?.releaseFrames(),
       (thrown) => this.#fail(asFarmError(thrown)),
     );
     const before = this.#written;
@@ -210,7 +212,7 @@ export class ClipRender {
       await rename(this.#partPath(name), join(this.#job.folder, name));
     }
     const seconds = (monotonicClock.now() - beganMs) / 1000;
-    this.#emit({ type: "stage_ended", stage: "encode" satisfies EngineStage, seconds });
+    this.#tell({ type: "stage_ended", stage: "encode" satisfies EngineStage, seconds });
   }
 
   async #writeProfile(): Promise<void> {
@@ -232,7 +234,7 @@ export class ClipRender {
   /** The first failure counts: what follows from stopping engine and encoder is no news. */
   #fail(error: FarmError): void {
     this.#failure ??= error;
-    this.#engine.cancel();
+    this.#render?.cancel();
     void this.#killEncoders();
   }
 

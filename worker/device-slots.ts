@@ -1,7 +1,7 @@
-// What one device has to do: the attempt that has its engine, at most one more that waits for it,
-// and one whose engine work is done and that is being stored. Two attempts are held at most, so a
-// store that is slow holds the device back instead of gathering clips. A canary takes the engine
-// like an attempt, and is none.
+// What one device has to do: the attempt that its engine denoises, at most one more that waits for
+// that, and one that is being finished: decoded, encoded and stored. Two attempts are held at most,
+// so an encoder or a store that is slow holds the device back instead of gathering clips. A canary
+// takes the engine like an attempt, and is none.
 import type { Attempt } from "./attempt.js";
 import type { Supervisor } from "./supervisor.js";
 
@@ -13,7 +13,7 @@ export class DeviceSlots {
   #running: Attempt | undefined;
   #next: Attempt | undefined;
   #canary = false;
-  readonly #storing = new Set<Attempt>();
+  readonly #finishing = new Set<Attempt>();
 
   constructor(supervisor: Supervisor) {
     this.supervisor = supervisor;
@@ -25,13 +25,8 @@ export class DeviceSlots {
 
   /** Every attempt held, in the order of their leases. */
   get attempts(): readonly Attempt[] {
-    const held = [...this.#storing, this.#running, this.#next];
+    const held = [...this.#finishing, this.#running, this.#next];
     return held.filter((attempt) => attempt !== undefined);
-  }
-
-  /** The one that has the engine, also while its inputs are fetched. */
-  get running(): Attempt | undefined {
-    return this.#running;
   }
 
   /** Whether something may be begun on the engine. */
@@ -76,11 +71,11 @@ export class DeviceSlots {
     this.#canary = false;
   }
 
-  /** The attempt needs the engine no longer. */
+  /** The engine may begin another attempt; this one is finished meanwhile. */
   freeEngine(attempt: Attempt): void {
     if (this.#running !== attempt) return;
     this.#running = undefined;
-    this.#storing.add(attempt);
+    this.#finishing.add(attempt);
   }
 
   /** The waiting attempt, which is held no longer. */
@@ -94,6 +89,6 @@ export class DeviceSlots {
   remove(attempt: Attempt): void {
     if (this.#next === attempt) this.#next = undefined;
     if (this.#running === attempt) this.#running = undefined;
-    this.#storing.delete(attempt);
+    this.#finishing.delete(attempt);
   }
 }

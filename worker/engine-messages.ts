@@ -52,13 +52,16 @@ export interface RenderJob {
   readonly folder: string;
 }
 
-/** From the agent. `open` is always first. */
+/**
+ * From the agent. `open` is always first; `clip` is a number of the agent's for each clip. The next
+ * one comes when the one before is denoised, or has ended.
+ */
 export type ToEngine =
   | { readonly type: "open"; readonly settings: DeviceSettings; readonly model: ModelRef }
-  | { readonly type: "render"; readonly job: RenderJob }
-  | { readonly type: "cancel" }
+  | { readonly type: "render"; readonly clip: number; readonly job: RenderJob }
+  | { readonly type: "cancel"; readonly clip: number }
   /** Stop at the next refresh point, with a checkpoint; answered by "failed" with INTERRUPTED. */
-  | { readonly type: "cut" };
+  | { readonly type: "cut"; readonly clip: number };
 
 /** Stages of a clip in an engine process, in order; the agent adds "upload". */
 export type EngineStage = "load" | "text_encode" | "denoise" | "decode" | "encode";
@@ -121,6 +124,12 @@ export type FromEngine =
   | { readonly type: "opened"; readonly info: EngineInfo; readonly versions: ProgramVersions }
   /** Whose weights it holds now; "" = none, since others are about to be loaded. */
   | { readonly type: "model"; readonly name: string }
+  /** It could not be opened. */
+  | FailedMessage
+  | { readonly type: "clip"; readonly clip: number; readonly event: ClipEvent };
+
+/** What becomes of one clip, in order; the last is "done" or "failed". */
+export type ClipEvent =
   | { readonly type: "stage"; readonly stage: EngineStage }
   | { readonly type: "stage_ended"; readonly stage: EngineStage; readonly seconds: number }
   | StepsMessage

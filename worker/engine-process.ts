@@ -1,29 +1,47 @@
-// The process that owns one device: it loads the addon, keeps one model's weights, and renders one
-// clip at a time for the agent that forked it. A crash of the engine takes this process and nothing
-// else.
+// The process that owns one device: it loads the addon, keeps one model's weights, and renders
+// clips for the agent that forked it: one is denoised while the one before is decoded and written.
+// A crash of the engine takes this process and nothing else.
 import { errorCodes, FarmError } from "../common/errors.js";
 import { Engine, type EngineInfo, engineVersions } from "../engine/engine.js";
 import { engineError } from "../engine/errors.js";
 import { ClipRender } from "./clip-render.js";
 import { encoderVersion } from "./encoder.js";
 import type {
+  ClipEvent,
   DeviceSettings,
   FailedMessage,
   FromEngine,
   ModelRef,
   RenderJob,
+  RenderOutput,
   ToEngine,
 } from "./engine-messages.js";
 
-/** The engine, its model, and the clip in work. */
+type Tell = (event: ClipEvent) => void;
+
+interface RenderOptions {
+  readonly job: RenderJob;
+  readonly tell: Tell;
+  /** Ends of the clips that were begun before. */
+  readonly before: readonly Promise<void>[];
+}
+
+/** A clip from its job to its end. */
+interface ClipInWork {
+  render: ClipRender | undefined;
+  cancelled: boolean;
+  cut: boolean;
+  /** Settles, and never rejects, when nothing of it is left. */
+  ended: Promise<void>;
+}
+
+/** The engine, its model, and the clips in work: one is denoised while another is finished. */
 class EngineProcess {
   readonly #settings: DeviceSettings;
   #ffmpeg = "";
   #engine: Engine | undefined;
   #model: ModelRef | undefined;
-  #render: ClipRender | undefined;
-  #cancelled = false;
-  #cut = false;
+  readonly #clips = new Map<number, ClipInWork>();
 
   constructor(settings: DeviceSettings) {
     this.#settings = settings;
@@ -31,34 +49,50 @@ class EngineProcess {
 
   async open(model: ModelRef): Promise<void> {
     this.#ffmpeg = await encoderVersion();
-    const { info } = await this.#load(model);
+    const { info } = await this.#load(model, () => {}); // no clip's own stage
     const versions = { ...engineVersions(), ffmpeg: this.#ffmpeg };
     emit({ type: "opened", info: { ...info, kind: this.#kindOf(info) }, versions });
   }
 
-  async render(job: RenderJob): Promise<void> {
-    this.#cancelled = false;
-    this.#cut = false;
-    try {
-      const engine = await this.#load(job.model);
-      if (this.#cancelled) throw new FarmError("CANCELLED", "the render was cancelled");
-      if (this.#cut) throw new FarmError("INTERRUPTED", "the render was cut before it began");
-      const kind = this.#kindOf(engine.info);
-      this.#render = new ClipRender({ engine, kind, settings: this.#settings, job, emit });
-      emit({ type: "done", output: await this.#render.run() });
-    } finally {
-      this.#render = undefined;
-    }
+  render(number: number, job: RenderJob): void {
+    const before = [...this.#clips.values()].map(({ ended }) => ended);
+    const clip: ClipInWork = {
+      render: undefined,
+      cancelled: false,
+      cut: false,
+      ended: Promise.resolve(),
+    };
+    this.#clips.set(number, clip);
+    const tell = (event: ClipEvent) => emit({ type: "clip", clip: number, event });
+    clip.ended = this.#render(clip, { job, tell, before })
+      .then((output) => tell({ type: "done", output }))
+      .catch((thrown) => reportFailure(thrown, number))
+      .finally(() => this.#clips.delete(number));
   }
 
-  cancel(): void {
-    this.#cancelled = true;
-    this.#render?.cancel();
+  cancel(number: number): void {
+    const clip = this.#clips.get(number);
+    if (clip === undefined) return; // it has just ended
+    clip.cancelled = true;
+    clip.render?.cancel();
   }
 
-  cut(): void {
-    this.#cut = true;
-    this.#render?.cut();
+  cut(number: number): void {
+    const clip = this.#clips.get(number);
+    if (clip === undefined) return;
+    clip.cut = true;
+    clip.render?.cut();
+  }
+
+  async #render(clip: ClipInWork, { job, tell, before }: RenderOptions): Promise<RenderOutput> {
+    // Other weights can only come when nobody needs these any more.
+    if (this.#model?.path !== job.model.path) await Promise.all(before);
+    const engine = await this.#load(job.model, tell);
+    if (clip.cancelled) throw new FarmError("CANCELLED", "the render was cancelled");
+    if (clip.cut) throw new FarmError("INTERRUPTED", "the render was cut before it began");
+    const kind = this.#kindOf(engine.info);
+    clip.render = new ClipRender({ engine, kind, settings: this.#settings, job, tell });
+    return clip.render.run();
   }
 
   /** The engine's kind and the encoder's version: both decide a clip's bits. */
@@ -67,9 +101,9 @@ class EngineProcess {
   }
 
   /** The engine with this model's weights; another model's are given up first, to make room. */
-  async #load(model: ModelRef): Promise<Engine> {
+  async #load(model: ModelRef, tell: Tell): Promise<Engine> {
     if (this.#engine !== undefined && this.#model?.path === model.path) return this.#engine;
-    emit({ type: "stage", stage: "load" });
+    tell({ type: "stage", stage: "load" });
     emit({ type: "model", name: "" });
     await this.#engine?.close();
     this.#engine = undefined;
@@ -77,7 +111,7 @@ class EngineProcess {
     this.#model = model;
     emit({ type: "model", name: model.name });
     const seconds = this.#engine.info.loadSeconds;
-    emit({ type: "stage_ended", stage: "load", seconds });
+    tell({ type: "stage_ended", stage: "load", seconds });
     return this.#engine;
   }
 }
@@ -87,12 +121,13 @@ function emit(message: FromEngine): void {
 }
 
 /** Says what went wrong; when the engine is lost, the process ends as soon as that is said. */
-function report(thrown: unknown, options: { readonly opening: boolean }): void {
+function reportFailure(thrown: unknown, clip: number | undefined): void {
   const { code, message } = engineError(thrown);
-  const lost = options.opening || code === "DEVICE_LOST" || code === "INTERNAL";
+  const lost = clip === undefined || code === "DEVICE_LOST" || code === "INTERNAL";
   const failed: FailedMessage = { type: "failed", code, message, engineUsable: !lost };
-  if (lost) process.send?.(failed, () => process.exit(errorCodes[code].exit));
-  else emit(failed);
+  const told: FromEngine = clip === undefined ? failed : { type: "clip", clip, event: failed };
+  if (lost) process.send?.(told, () => process.exit(errorCodes[code].exit));
+  else emit(told);
 }
 
 /** No clean-up: weights and threads go with the process, and waiting could outlast our agent. */
@@ -110,16 +145,16 @@ function main(): void {
     switch (message.type) {
       case "open":
         engine = new EngineProcess(message.settings);
-        engine.open(message.model).catch((thrown) => report(thrown, { opening: true }));
+        engine.open(message.model).catch((thrown) => reportFailure(thrown, undefined));
         break;
       case "render":
-        engine?.render(message.job).catch((thrown) => report(thrown, { opening: false }));
+        engine?.render(message.clip, message.job);
         break;
       case "cancel":
-        engine?.cancel();
+        engine?.cancel(message.clip);
         break;
       case "cut":
-        engine?.cut();
+        engine?.cut(message.clip);
         break;
     }
   });

@@ -1,13 +1,14 @@
-// Keeps one engine process on one device alive: starts it, gives it one clip at a time, ends it
-// when it does not stop in time, and starts it again, ever more slowly, when it died. A clip's
-// promise settles only when the process is idle again or gone, so that a report can say that its
-// slot is free.
+// Keeps one engine process on one device alive: starts it, gives it clips, ends it when one does
+// not stop in time, and starts it again, ever more slowly, when it died. The process denoises one
+// clip while it decodes and writes the one before. A clip's promise settles only when the process
+// has done with it or is gone, so that a report can say that its slot is free.
 import { backoffMs } from "../common/backoff.js";
 import { FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
 import type { EngineInfo } from "../engine/engine.js";
 import type { EngineChild, StartEngineChild } from "./engine-child.js";
 import type {
+  ClipEvent,
   DeviceSettings,
   FailedMessage,
   FromEngine,
@@ -37,8 +38,6 @@ export interface SupervisorOptions {
   readonly log: Log;
   /** The status or `idle` may have changed. */
   readonly onChange: () => void;
-  /** What the engine process tells of its work. */
-  readonly onEvent: (event: FromEngine) => void;
   readonly onRestart: (reason: RestartReason) => void;
 }
 
@@ -51,10 +50,45 @@ const restartBackoff = { baseMs: 200, maxMs: 30_000 };
 // Fewer could be chance; then the device is told to be failed, while tries go on.
 const failedStartsTold = 3;
 
+// One is denoised, one is finished.
+const clipsMax = 2;
+
+/** Whether another clip may be begun from now on. */
+export function endsDenoising(event: ClipEvent): boolean {
+  return event.type === "stage_ended" && event.stage === "denoise";
+}
+
 interface Clip {
+  readonly onEvent: (event: ClipEvent) => void;
   readonly resolve: (output: RenderOutput) => void;
   readonly reject: (error: FarmError) => void;
-  cancelling: boolean;
+  /** Another one may be begun beside it. */
+  denoised: boolean;
+  /** Runs from the moment that it is cancelled. */
+  overdue: NodeJS.Timeout | undefined;
+}
+
+/** A clip in the engine process. */
+export interface SupervisedRender {
+  /**
+   * Rejects with the engine's error, CANCELLED after cancel, INTERRUPTED after cut or when the
+   * process had to be ended for another clip, and ENGINE_CRASH when it died.
+   */
+  readonly output: Promise<RenderOutput>;
+  /** Stops the clip: by the engine, or by force when it takes longer than 5 s. */
+  cancel(): void;
+  /**
+   * Lets the clip stop at its next refresh point, however long that takes, or go on where nothing
+   * is left to cut.
+   */
+  cut(): void;
+}
+
+/** Why a process ends of which that is known. */
+interface Ending {
+  readonly error: FarmError;
+  /** Whose doing it is; undefined: of no clip. */
+  readonly clip: Clip | undefined;
 }
 
 export class Supervisor {
@@ -65,9 +99,10 @@ export class Supervisor {
   #loadedModel = "";
   #info: EngineInfo | undefined;
   #versions: ProgramVersions | undefined;
-  #clip: Clip | undefined;
+  readonly #clips = new Map<number, Clip>();
+  #clipsGiven = 0;
   /** Why the child is about to end, once it has said so or was told to. */
-  #ending: FarmError | undefined;
+  #ending: Ending | undefined;
   #restartReason: RestartReason = "crash";
   #deaths = 0;
   #failedStarts = 0;
@@ -91,8 +126,10 @@ export class Supervisor {
 
   /** Whether a clip may be given to it. */
   get idle(): boolean {
-    const unoccupied = this.#clip === undefined && this.#ending === undefined;
-    return this.#status === "ready" && unoccupied && !this.#stopped;
+    const clips = [...this.#clips.values()];
+    const unoccupied = clips.every(({ denoised }) => denoised) && clips.length < clipsMax;
+    const stays = this.#ending === undefined && !this.#stopped;
+    return this.#status === "ready" && unoccupied && stays;
   }
 
   /** Of the model that was loaded at the last start; undefined before the first one succeeded. */
@@ -126,38 +163,35 @@ export class Supervisor {
     child.send({ type: "open", settings, model } satisfies ToEngine);
   }
 
-  /**
-   * Renders one clip; only while idle. Rejects with the engine's error, CANCELLED after cancel,
-   * INTERRUPTED after cut, or ENGINE_CRASH when the process died.
-   */
-  render(job: RenderJob): Promise<RenderOutput> {
+  /** Renders a clip; only while idle. What the process tells of it goes to `onEvent`. */
+  render(job: RenderJob, onEvent: (event: ClipEvent) => void): SupervisedRender {
     if (!this.idle) {
       const { device } = this.settings;
-      return Promise.reject(new FarmError("UNAVAILABLE", `device ${device} is not idle`));
+      const busy = new FarmError("UNAVAILABLE", `device ${device} is not idle`);
+      return { output: Promise.reject(busy), cancel: () => {}, cut: () => {} };
     }
-    return new Promise((resolve, reject) => {
-      this.#clip = { resolve, reject, cancelling: false };
-      this.#child?.send({ type: "render", job });
+    this.#clipsGiven += 1;
+    const number = this.#clipsGiven;
+    const output = new Promise<RenderOutput>((resolve, reject) => {
+      this.#clips.set(number, { onEvent, resolve, reject, denoised: false, overdue: undefined });
+      this.#child?.send({ type: "render", clip: number, job });
     });
+    return { output, cancel: () => this.#cancel(number), cut: () => this.#cut(number) };
   }
 
-  /** Stops the running clip: by the engine, or by force when it takes longer than 5 s. */
-  cancel(): void {
-    if (this.#clip === undefined || this.#clip.cancelling) return;
-    this.#clip.cancelling = true;
-    this.#child?.send({ type: "cancel" });
-    this.#setTimer(cancelMsMax, () => {
+  #cancel(number: number): void {
+    const clip = this.#clips.get(number);
+    if (clip === undefined || clip.overdue !== undefined) return;
+    this.#child?.send({ type: "cancel", clip: number });
+    clip.overdue = setTimeout(() => {
       this.#restartReason = "cancel_timeout";
+      this.#ending ??= { error: cancelledError(), clip };
       this.#child?.kill();
-    });
+    }, cancelMsMax);
   }
 
-  /**
-   * Lets the running clip stop at its next refresh point, however long that takes; `render` then
-   * rejects with INTERRUPTED, or resolves where nothing was left to cut.
-   */
-  cut(): void {
-    if (this.#clip !== undefined) this.#child?.send({ type: "cut" });
+  #cut(number: number): void {
+    if (this.#clips.has(number)) this.#child?.send({ type: "cut", clip: number });
   }
 
   /** Ends the process at once, whatever it does, and resolves when it is gone. */
@@ -186,26 +220,40 @@ export class Supervisor {
         this.#loadedModel = message.name;
         if (this.#status === "ready") this.#options.onChange(); // else "opened" follows
         break;
-      case "done":
-        this.#deaths = 0;
-        this.#endClip((clip) => clip.resolve(message.output));
-        break;
       case "failed":
-        this.#onFailed(message);
+        this.#isLost(message, undefined);
         break;
-      default:
-        this.#options.onEvent(message);
+      case "clip":
+        this.#onClipEvent(message.clip, message.event);
+        break;
     }
   }
 
-  #onFailed({ code, message, engineUsable }: FailedMessage): void {
-    const error = new FarmError(code, message);
-    if (engineUsable) {
-      this.#endClip((clip) => clip.reject(error));
-      return;
+  #onClipEvent(number: number, event: ClipEvent): void {
+    const clip = this.#clips.get(number);
+    if (clip === undefined) return;
+    switch (event.type) {
+      case "done":
+        this.#deaths = 0;
+        this.#endClip(number, () => clip.resolve(event.output));
+        break;
+      case "failed":
+        if (event.engineUsable) this.#endClip(number, () => clip.reject(errorOf(event)));
+        else this.#isLost(event, clip);
+        break;
+      default: {
+        const freed = endsDenoising(event);
+        if (freed) clip.denoised = true;
+        clip.onEvent(event);
+        if (freed) this.#options.onChange();
+      }
     }
-    this.#ending = error;
-    if (code === "DEVICE_LOST") this.#restartReason = "device_lost";
+  }
+
+  /** The process ends by itself; should it not, it is ended. */
+  #isLost(message: FailedMessage, clip: Clip | undefined): void {
+    this.#ending ??= { error: errorOf(message), clip };
+    if (message.code === "DEVICE_LOST") this.#restartReason = "device_lost";
     this.#setTimer(exitMsMax, () => this.#child?.kill());
   }
 
@@ -214,7 +262,8 @@ export class Supervisor {
     this.#child = undefined;
     this.#loadedModel = "";
     const opened = this.#status === "ready";
-    const error = this.#ending ?? this.#crash(how);
+    const ending = this.#ending;
+    const error = ending?.error ?? this.#crash(how);
     this.#ending = undefined;
     if (this.#stopped) {
       this.#log.info("engine process stopped");
@@ -222,9 +271,12 @@ export class Supervisor {
       this.#log.warn({ how, code: error.code, reason: error.message }, "engine process ended");
       this.#scheduleRestart(opened, error);
     }
-    const clip = this.#clip;
-    this.#clip = undefined;
-    clip?.reject(clip.cancelling ? cancelledError() : error);
+    const clips = [...this.#clips.values()];
+    this.#clips.clear();
+    for (const clip of clips) {
+      clearTimeout(clip.overdue);
+      clip.reject(clip.overdue === undefined ? errorFor(clip, ending, error) : cancelledError());
+    }
     this.#whenGone?.();
   }
 
@@ -256,11 +308,10 @@ export class Supervisor {
     return new FarmError("ENGINE_CRASH", `the engine process on ${device} died: ${how}`);
   }
 
-  #endClip(settle: (clip: Clip) => void): void {
-    this.#clearTimer();
-    const clip = this.#clip;
-    this.#clip = undefined;
-    if (clip !== undefined) settle(clip);
+  #endClip(number: number, settle: () => void): void {
+    clearTimeout(this.#clips.get(number)?.overdue);
+    this.#clips.delete(number);
+    settle();
     this.#options.onChange();
   }
 
@@ -284,6 +335,21 @@ export class Supervisor {
 function readiness({ kind, notes, mappedBytes, loadSeconds }: EngineInfo) {
   const weights = mappedBytes > 0 ? "mapped from the cache" : "packed";
   return { kind, weights, mappedBytes, loadSeconds, notes };
+}
+
+/**
+ * What a clip of a process that ended fails with. Who is to blame for a crash nobody knows, so it
+ * counts for both; a lost device is lost for both; else the one beside is only interrupted.
+ */
+function errorFor(clip: Clip, ending: Ending | undefined, error: FarmError): FarmError {
+  const own = ending === undefined || ending.clip === undefined || ending.clip === clip;
+  if (own || error.code === "DEVICE_LOST") return error;
+  const why = `its engine process had to end for another clip: ${error.message}`;
+  return new FarmError("INTERRUPTED", why);
+}
+
+function errorOf({ code, message }: FailedMessage): FarmError {
+  return new FarmError(code, message);
 }
 
 function cancelledError(): FarmError {

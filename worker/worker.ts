@@ -148,7 +148,6 @@ class Devices {
         agent.onDeviceChange(device);
         this.#checkSettled();
       },
-      onEvent: (event) => agent.onEngineEvent(device, event),
       onRestart: (reason) => metrics.countRestart(device, reason),
     });
   }

@@ -38,6 +38,8 @@ struct BackendInfo {
   std::string library;        // what multiplies the matrices, with its version ("2.6.3" of oneDNN)
   int threads = 1;            // 1 for a GPU
   bool bf16_native = false;   // whether bf16 gemm runs on bf16 instructions
+  // Whether two lanes gain by computing at once: streams do, threads on the same cores do not.
+  bool lanes_side_by_side = false;
 };
 
 class Backend {
@@ -53,6 +55,10 @@ class Backend {
   virtual void download(ConstTensorView device, TensorView host) = 0;
   virtual uint64_t free_memory_bytes() const = 0;
   virtual void synchronize() = 0;
+  // The same device and memory for the lane that decodes while this one denoises: to be called from
+  // a thread of its own, with a stream of its own where there are streams. Weights are packed with
+  // the lane that they are used in. A backend without streams is its own second lane.
+  virtual Backend& finishing_lane() { return *this; }
 
   // Weights are given once, from any float dtype, and kept in the layout and dtype that the
   // operation likes best. weight [out, in], bias [out] or empty. compute: kF32 or kBF16 (then the

@@ -17,7 +17,10 @@ namespace {
 // Beyond it a number of JavaScript counts no single bytes.
 constexpr double kCacheBytesMax = 9007199254740992.0;
 
-// Runs `body` on the engine's thread; what it throws becomes an Error.
+// One is denoised, or waits for that; one is finished.
+constexpr int kClipsMax = 2;
+
+// Runs `body` on a lane; what it throws becomes an Error.
 template <typename Body>
 std::optional<Error> caught(Body&& body) {
   try {
@@ -84,11 +87,27 @@ struct InstanceData {
 
 // What the constructor of EngineObject takes over.
 struct Created {
-  std::shared_ptr<EngineThread> thread;
+  std::shared_ptr<EngineLanes> lanes;
   EngineInfo info;
 };
 
+Napi::Function method(Napi::Env env, const char* name, const std::function<void()>& act) {
+  return Napi::Function::New(
+      env, [act](const Napi::CallbackInfo&) { act(); }, name);
+}
+
 }  // namespace
+
+// A render on its way over both lanes.
+struct EngineObject::ClipInWork {
+  RenderOptions options;
+  Napi::ThreadSafeFunction channel;
+  std::shared_ptr<RenderControl> control;
+  EventSink sink;
+  Napi::Promise::Deferred deferred;
+  Napi::ObjectReference self;  // of the engine
+  std::unique_ptr<DenoisedClip> denoised;
+};
 
 Napi::Function EngineObject::define(Napi::Env env) {
   Napi::Function constructor = DefineClass(
@@ -96,8 +115,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
       {InstanceMethod("info", &EngineObject::info), InstanceMethod("render", &EngineObject::render),
        InstanceMethod("record", &EngineObject::record),
        InstanceMethod("compare", &EngineObject::compare),
-       InstanceMethod("releaseFrames", &EngineObject::release_frames),
-       InstanceMethod("cancel", &EngineObject::cancel), InstanceMethod("cut", &EngineObject::cut),
+       InstanceMethod("cancel", &EngineObject::cancel),
        InstanceMethod("close", &EngineObject::close)});
   auto data = std::make_unique<InstanceData>();
   data->constructor = Napi::Persistent(constructor);
@@ -112,20 +130,20 @@ Napi::Value EngineObject::create(const Napi::CallbackInfo& info) {
     auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
     auto noop = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
     auto channel = Napi::ThreadSafeFunction::New(env, noop, "tocafarm.load", 0, 1);
-    auto thread = std::make_shared<EngineThread>();
-    // Before the environment goes away the thread must be gone: it holds the device. Hooks run in
+    auto lanes = std::make_shared<EngineLanes>();
+    // Before the environment goes away the threads must be gone: they hold the device. Hooks run in
     // reverse order, so this one comes before the channel's own.
-    env.AddCleanupHook([weak = std::weak_ptr<EngineThread>(thread)] {
+    env.AddCleanupHook([weak = std::weak_ptr<EngineLanes>(lanes)] {
       if (const auto alive = weak.lock()) alive->close();
     });
-    EngineThread* target = thread.get();
-    target->post([options, deferred, channel, thread](std::unique_ptr<Engine>& engine) mutable {
-      const std::optional<Error> error = caught([&] { engine = Engine::load(options); });
-      EngineInfo loaded = engine ? engine->info() : EngineInfo{};
+    LaneThread& lane = lanes->denoising();
+    lane.post([options, deferred, channel, lanes]() mutable {
+      const std::optional<Error> error = caught([&] { lanes->engine = Engine::load(options); });
+      EngineInfo loaded = lanes->engine ? lanes->engine->info() : EngineInfo{};
       deliver(channel,
-              [deferred, error, thread = std::move(thread), loaded](Napi::Env js, Napi::Function) {
+              [deferred, error, lanes = std::move(lanes), loaded](Napi::Env js, Napi::Function) {
                 if (error) return deferred->Reject(to_js(js, *error).Value());
-                Created created{thread, loaded};
+                Created created{lanes, loaded};
                 auto& constructor = js.GetInstanceData<InstanceData>()->constructor;
                 deferred->Resolve(constructor.New({Napi::External<Created>::New(js, &created)}));
               });
@@ -141,12 +159,12 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<En
                 Error(ErrorCode::kInvalidArgument, "an engine is made by createEngine()"));
   }
   Created* created = info[0].As<Napi::External<Created>>().Data();
-  thread_ = created->thread;
+  lanes_ = created->lanes;
   engine_info_ = created->info;
 }
 
 EngineObject::~EngineObject() {
-  if (thread_) thread_->close();
+  if (lanes_) lanes_->close();
 }
 
 Napi::Value EngineObject::info(const Napi::CallbackInfo& info) {
@@ -156,62 +174,103 @@ Napi::Value EngineObject::info(const Napi::CallbackInfo& info) {
 template <typename Work, typename ToValue>
 Napi::Value EngineObject::promise_of(Napi::Env env, Napi::ThreadSafeFunction channel, Work work,
                                      ToValue to_value) {
-  using Result = std::invoke_result_t<Work, Engine&>;
+  using Result = std::invoke_result_t<Work, Engine&, const RenderSignals&>;
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
-  self->SuppressDestruct();  // the last owner may be on the engine's thread
-  thread_->begin_render();
-  rendering_ = true;
-  thread_->post([this, deferred, channel, self, work = std::move(work),
-                 to_value](std::unique_ptr<Engine>& engine) mutable {
-    Result result{};
-    const std::optional<Error> error = caught([&] { result = work(*engine); });
-    deliver(channel, [this, deferred, error, result = std::move(result), to_value, self](
-                         Napi::Env js, Napi::Function) {
-      rendering_ = false;
-      self->Reset();
-      if (error) return deferred->Reject(to_js(js, *error).Value());
-      deferred->Resolve(to_value(js, result));
-    });
-    channel.Release();
-  });
+  self->SuppressDestruct();  // the last owner may be on a lane
+  auto control = lanes_->new_control();
+  ++running_;
+  lanes_->denoising().post(
+      [this, deferred, channel, self, control, work = std::move(work), to_value]() mutable {
+        Result result{};
+        const std::optional<Error> error =
+            caught([&] { result = work(*lanes_->engine, control->signals()); });
+        deliver(channel, [this, deferred, error, result = std::move(result), to_value, self](
+                             Napi::Env js, Napi::Function) {
+          --running_;
+          self->Reset();
+          if (error) return deferred->Reject(to_js(js, *error).Value());
+          deferred->Resolve(to_value(js, result));
+        });
+        channel.Release();
+      });
   return deferred->Promise();
 }
 
-void EngineObject::check_idle() const {
+void EngineObject::check_room(int others) const {
   if (closed_) throw Error(ErrorCode::kInvalidArgument, "the engine is closed");
-  if (rendering_) throw Error(ErrorCode::kInvalidArgument, "the engine renders one clip at a time");
+  if (running_ > others) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the engine has " + std::to_string(running_) + " clips in work, at most " +
+                    std::to_string(others) + " may be there before this one; wait for their end");
+  }
 }
 
 Napi::Value EngineObject::render(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return translated(env, [&]() -> Napi::Value {
-    check_idle();
-    const RenderOptions options = render_options_from_js(argument_object(info, 0, "options"));
+    check_room(kClipsMax - 1);
+    RenderOptions options = render_options_from_js(argument_object(info, 0, "options"));
     if (!info[1].IsFunction())
       throw Error(ErrorCode::kInvalidArgument, "onEvent must be a function");
     auto channel =
         Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "tocafarm.render", 0, 1);
-    return promise_of(
-        env, channel,
-        [this, options, channel](Engine& engine) {
-          EventSink sink(channel, *thread_);
-          return engine.render(options, sink, thread_->signals());
-        },
-        result_to_js);
+    auto control = lanes_->new_control();
+    auto clip = std::make_shared<ClipInWork>(
+        ClipInWork{std::move(options), channel, control, EventSink(channel, *control),
+                   Napi::Promise::Deferred::New(env), Napi::Persistent(Value()), nullptr});
+    clip->self.SuppressDestruct();  // the last owner may be on a lane
+    ++running_;
+    lanes_->denoising().post([this, clip] { denoise(clip); });
+    auto render = Napi::Object::New(env);
+    render.Set("result", clip->deferred.Promise());
+    render.Set("cancel", method(env, "cancel", [control] { control->cancel(); }));
+    render.Set("cut", method(env, "cut", [control] { control->cut(); }));
+    render.Set("releaseFrames",
+               method(env, "releaseFrames", [control] { control->release_frame_credit(); }));
+    return render;
   });
+}
+
+void EngineObject::denoise(const std::shared_ptr<ClipInWork>& clip) {
+  const std::optional<Error> error = caught([&] {
+    clip->denoised = lanes_->engine->denoise(clip->options, clip->sink, clip->control->signals());
+  });
+  // The finishing lane closes after this one.
+  if (error)
+    settle(clip, error, {});
+  else
+    lanes_->finishing().post([this, clip] { finish(clip); });
+}
+
+void EngineObject::finish(const std::shared_ptr<ClipInWork>& clip) {
+  RenderResult result;
+  const std::optional<Error> error =
+      caught([&] { result = lanes_->engine->finish(std::move(clip->denoised)); });
+  settle(clip, error, result);
+}
+
+void EngineObject::settle(const std::shared_ptr<ClipInWork>& clip,
+                          const std::optional<Error>& error, const RenderResult& result) {
+  deliver(clip->channel, [this, clip, error, result](Napi::Env js, Napi::Function) {
+    --running_;
+    clip->self.Reset();
+    if (error) return clip->deferred.Reject(to_js(js, *error).Value());
+    clip->deferred.Resolve(result_to_js(js, result));
+  });
+  clip->channel.Release();
 }
 
 Napi::Value EngineObject::record(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return translated(env, [&]() -> Napi::Value {
-    check_idle();
+    check_room(0);
     const RenderRequest request = request_from_js(argument_object(info, 0, "request"));
     const auto channel = progress_channel(env, info[1]);
     return promise_of(
         env, channel,
-        [this, request, channel](Engine& engine) {
-          return engine.record(request, thread_->signals(), progress_on(channel));
+        [request, channel](Engine& engine, const RenderSignals& signals) {
+          return engine.record(request, signals, progress_on(channel));
         },
         records_to_js);
   });
@@ -220,36 +279,28 @@ Napi::Value EngineObject::record(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::compare(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return translated(env, [&]() -> Napi::Value {
-    check_idle();
+    check_room(0);
     const RenderRequest request = request_from_js(argument_object(info, 0, "request"));
     const std::vector<PolicySpec> policies = policies_from_js(info[1]);
     const auto channel = progress_channel(env, info[2]);
     return promise_of(
         env, channel,
-        [this, request, policies, channel](Engine& engine) {
-          return engine.compare(request, policies, thread_->signals(), progress_on(channel));
+        [request, policies, channel](Engine& engine, const RenderSignals& signals) {
+          return engine.compare(request, policies, signals, progress_on(channel));
         },
         differences_to_js);
   });
 }
 
-void EngineObject::release_frames(const Napi::CallbackInfo&) {
-  thread_->release_frame_credit();
-}
-
 void EngineObject::cancel(const Napi::CallbackInfo&) {
-  if (rendering_) thread_->cancel();
-}
-
-void EngineObject::cut(const Napi::CallbackInfo&) {
-  if (rendering_) thread_->cut();
+  lanes_->cancel();
 }
 
 Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto deferred = Napi::Promise::Deferred::New(env);
   closed_ = true;
-  thread_->close();
+  lanes_->close();
   deferred.Resolve(env.Undefined());
   return deferred.Promise();
 }

@@ -4,8 +4,10 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 
-#include "bindings/engine_thread.h"
+#include "bindings/engine_lanes.h"
+#include "engine/error.h"
 
 namespace engine::bindings {
 
@@ -23,21 +25,25 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value render(const Napi::CallbackInfo& info);
   Napi::Value record(const Napi::CallbackInfo& info);
   Napi::Value compare(const Napi::CallbackInfo& info);
-  void release_frames(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
-  void cut(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  // Throws Error(kInvalidArgument) while something runs, and when closed.
-  void check_idle() const;
-  // Runs work(engine) on the engine's thread, where nothing else may run, and promises what
+  // Throws Error(kInvalidArgument) when closed, and while more than `others` renders run.
+  void check_room(int others) const;
+  // Runs work(engine, signals) on the denoising lane, where nothing else may run, and promises what
   // to_value makes of its result. `channel` is released.
   template <typename Work, typename ToValue>
   Napi::Value promise_of(Napi::Env env, Napi::ThreadSafeFunction channel, Work work,
                          ToValue to_value);
+  struct ClipInWork;
+  // On the lanes.
+  void denoise(const std::shared_ptr<ClipInWork>& clip);
+  void finish(const std::shared_ptr<ClipInWork>& clip);
+  void settle(const std::shared_ptr<ClipInWork>& clip, const std::optional<Error>& error,
+              const RenderResult& result);
 
-  std::shared_ptr<EngineThread> thread_;
+  std::shared_ptr<EngineLanes> lanes_;
   EngineInfo engine_info_;
-  bool rendering_ = false;
+  int running_ = 0;  // renders and other calls
   bool closed_ = false;
 };
 

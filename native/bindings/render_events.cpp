@@ -53,7 +53,7 @@ void EventSink::on_checkpoint_failed(int step, const std::string& message) {
 }
 
 void EventSink::on_frames(ConstTensorView rgb, int first) {
-  thread_.acquire_frame_credit();
+  control_.acquire_frame_credit();
   std::vector<uint8_t> copy(rgb.u8(), rgb.u8() + rgb.elements());
   deliver(channel_, [first, shape = rgb.shape(), copy = std::move(copy)](
                         Napi::Env env, Napi::Function listener) mutable {

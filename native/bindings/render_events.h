@@ -1,4 +1,4 @@
-// The way of a render's events from the engine's thread to JavaScript.
+// The way of a render's events from an engine's lanes to JavaScript.
 #pragma once
 
 #include <napi.h>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "bindings/engine_thread.h"
+#include "bindings/render_control.h"
 
 namespace engine::bindings {
 
@@ -20,17 +20,18 @@ void deliver(const Napi::ThreadSafeFunction& channel, Delivery delivery);
 // Copies each report and sends it; waits for the encoder between frame groups.
 class EventSink : public RenderSink {
  public:
-  EventSink(Napi::ThreadSafeFunction channel, EngineThread& thread)
-      : channel_(channel), thread_(thread) {}
+  EventSink(Napi::ThreadSafeFunction channel, RenderControl& control)
+      : channel_(channel), control_(control) {}
   void on_stage(Stage stage, double seconds) override;
   void on_step(const StepReport& report) override;
   void on_checkpoint(const RenderCheckpoint& checkpoint) override;
   void on_checkpoint_failed(int step, const std::string& message) override;
   void on_frames(ConstTensorView rgb, int first) override;
+  bool has_room() const override { return control_.has_frame_credit(); }
 
  private:
   Napi::ThreadSafeFunction channel_;
-  EngineThread& thread_;
+  RenderControl& control_;
 };
 
 }  // namespace engine::bindings

@@ -173,6 +173,7 @@ Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   js.Set("flops", number(env, plan.flops));
   js.Set("cacheBytes", number(env, plan.cache_bytes));
   js.Set("peakBytes", number(env, plan.peak_bytes));
+  js.Set("overlappedPeakBytes", number(env, plan.overlapped_peak_bytes));
   js.Set("dynamic", Napi::Boolean::New(env, plan.dynamic));
   Napi::Array steps = Napi::Array::New(env, plan.steps.size());
   for (uint32_t i = 0; i < plan.steps.size(); ++i)

@@ -10,6 +10,8 @@
 
 namespace engine {
 
+// condition() and denoise() are called from one thread, decode() and release_workspace() from
+// another one: a clip may be decoded while the next one is denoised.
 class ClipModel {
  public:
   virtual ~ClipModel() = default;

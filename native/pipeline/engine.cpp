@@ -1,9 +1,13 @@
-// The stages of a clip in order: text, latent, frames. The only place that knows all parts.
+// The stages of a clip in order: text, latent, frames, on two lanes. The only place that knows all
+// parts.
 #include "engine/engine.h"
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,8 +15,10 @@
 #include "core/sha256.h"
 #include "engine/error.h"
 #include "pipeline/checkpointer.h"
+#include "pipeline/clip_to_finish.h"
 #include "pipeline/device.h"
 #include "pipeline/engine_cache.h"
+#include "pipeline/lanes.h"
 #include "pipeline/latent_file.h"
 #include "pipeline/model_family.h"
 #include "pipeline/model_plan.h"
@@ -53,6 +59,7 @@ class LoadedEngine : public Engine {
       : start_(Clock::now()),
         configs_(read_model_configs(options.model)),
         backend_(open_device(options.device, options.threads)),
+        lanes_(backend_->info().lanes_side_by_side),
         dtype_(options.dtype),
         family_(model_family(configs_)),
         cache_(options.cache_folder, options.cache_bytes_max),
@@ -75,15 +82,19 @@ class LoadedEngine : public Engine {
 
   const EngineInfo& info() const override { return info_; }
 
-  RenderResult render(const RenderOptions& options, RenderSink& sink,
-                      const RenderSignals& signals) override {
-    try {
-      return render_clip(options, sink, signals);
-    } catch (const Error& error) {
-      // The stages know one way to stop; which of the two signals it was is told here.
-      if (error.code() != ErrorCode::kCancelled || signals.cancelled) throw;
-      throw Error(ErrorCode::kInterrupted, "the render was cut before it was whole");
-    }
+  std::unique_ptr<DenoisedClip> denoise(const RenderOptions& options, RenderSink& sink,
+                                        const RenderSignals& signals) override {
+    return told_apart(signals, [&] { return denoise_clip(options, sink, signals); });
+  }
+
+  RenderResult finish(std::unique_ptr<DenoisedClip> denoised) override {
+    auto& clip = dynamic_cast<ClipToFinish&>(*denoised);
+    return told_apart(clip.signals, [&] {
+      decode(clip);
+      clip.result.seconds = seconds_since(clip.start);
+      clip.result.peak_bytes = peak_resident_bytes();
+      return clip.result;
+    });
   }
 
   std::vector<StepRecord> record(const RenderRequest& request, const RenderSignals& signals,
@@ -155,32 +166,44 @@ class LoadedEngine : public Engine {
                  "ask for fewer frames or a smaller size");
   }
 
-  RenderResult render_clip(const RenderOptions& options, RenderSink& sink,
-                           const RenderSignals& signals) {
-    const Clock::time_point start = Clock::now();
+  // Beside the clip that is being finished where both fit, else when that is gone.
+  void await_memory(const Plan& plan, const RenderSignals& signals) {
+    const uint64_t alone = plan.peak_bytes - info_.weights_bytes;
+    const uint64_t beside = plan.overlapped_peak_bytes - plan.decode_bytes - info_.weights_bytes;
+    const auto fits = [&](uint64_t finishing_bytes) {
+      return std::max(alone, beside + finishing_bytes) <= backend_->free_memory_bytes();
+    };
+    lanes_.await_room(fits, [&signals] { return signals.cancelled || signals.cut; });
+    check_render_memory(plan);
+  }
+
+  std::unique_ptr<DenoisedClip> denoise_clip(const RenderOptions& options, RenderSink& sink,
+                                             const RenderSignals& signals) {
+    auto clip = std::make_unique<ClipToFinish>(lanes_, sink, signals);
     const RenderRequest& request = options.request;
     const Plan plan = make_plan(configs_, request, dtype_);
-    check_render_memory(plan);
+    await_memory(plan, signals);
 
     SamplerState from{.step = 0, .latent = initial_latent(options)};
-    const ClipIdentity clip = identity_of(request, plan, from.latent);
+    const ClipIdentity identity = identity_of(request, plan, from.latent);
     if (options.resume_from) {
-      from = read_render_checkpoint(*options.resume_from, clip, plan, from.latent.shape());
+      from = read_render_checkpoint(*options.resume_from, identity, plan, from.latent.shape());
     }
-    Checkpointer checkpoints(*backend_,
-                             {.folder = options.checkpoint_folder,
-                              .period_seconds = options.checkpoint_period_seconds,
-                              .clip = clip,
-                              .first_step = from.step},
-                             sink, signals);
-    const Tensor latent = make_latent(options, plan, from, sink, checkpoints);
-    if (options.save_latent) save_latent(*options.save_latent, latent);
-    decode(latent, request.frames, sink, checkpoints);
-    return {.seconds = seconds_since(start),
-            .frames = request.frames,
-            .height = static_cast<int>(plan.output_height),
-            .width = static_cast<int>(plan.output_width),
-            .peak_bytes = peak_resident_bytes()};
+    clip->checkpoints = std::make_unique<Checkpointer>(
+        *backend_,
+        CheckpointSettings{.folder = options.checkpoint_folder,
+                           .period_seconds = options.checkpoint_period_seconds,
+                           .clip = identity,
+                           .first_step = from.step},
+        sink, signals);
+    clip->latent = make_latent(options, plan, from, *clip);
+    if (options.save_latent) save_latent(*options.save_latent, clip->latent);
+    clip->result = {.frames = request.frames,
+                    .height = static_cast<int>(plan.output_height),
+                    .width = static_cast<int>(plan.output_width)};
+    backend_->synchronize();  // the other lane goes on with the latent
+    clip->expect_finishing(plan.decode_bytes);
+    return clip;
   }
 
   ClipIdentity identity_of(const RenderRequest& request, const Plan& plan,
@@ -197,15 +220,22 @@ class LoadedEngine : public Engine {
 
   // Every clip tells of the same stages, also one of which only decoding remains.
   Tensor make_latent(const RenderOptions& options, const Plan& plan, const SamplerState& from,
-                     RenderSink& sink, Checkpointer& checkpoints) {
-    const bool denoised = from.step == static_cast<int>(plan.steps.size());
+                     ClipToFinish& clip) {
+    RenderSink& sink = clip.sink;
+    Checkpointer& checkpoints = *clip.checkpoints;
+    if (from.step == static_cast<int>(plan.steps.size())) {
+      sink.on_stage(Stage::kTextEncode, 0);
+      sink.on_stage(Stage::kDenoise, 0);
+      return on_device(from.latent);
+    }
     const std::function<bool()> stopped = [&checkpoints] { return checkpoints.stops_denoising(); };
+    Turn turn(lanes_, Lane::kDenoising, stopped);
     Clock::time_point start = Clock::now();
-    Conditions conditions;
-    if (!denoised) conditions = model_->condition(options.request.prompt, stopped);
+    const Conditions conditions = model_->condition(options.request.prompt, stopped);
     sink.on_stage(Stage::kTextEncode, seconds_since(start));
 
     start = Clock::now();
+    const double waited_before = turn.seconds_waited();
     const DenoiseJob job{.request = &options.request,
                          .conditions = &conditions,
                          .first_step = from.step,
@@ -214,13 +244,18 @@ class LoadedEngine : public Engine {
                          .flops_none = plan.flops_none,
                          .want_indices = options.trace_indices,
                          .cancelled = stopped,
-                         .on_step = [&sink](const StepReport& report) { sink.on_step(report); },
+                         .on_step =
+                             [&sink, &turn](const StepReport& report) {
+                               sink.on_step(report);
+                               turn.offer();
+                             },
                          .between_steps =
                              [&checkpoints](int step, const LatentState& at) {
                                checkpoints.between_steps(step, at);
                              }};
-    Tensor latent = denoised ? on_device(from.latent) : model_->denoise(job);
-    sink.on_stage(Stage::kDenoise, seconds_since(start));
+    Tensor latent = model_->denoise(job);
+    const double waited = turn.seconds_waited() - waited_before;
+    sink.on_stage(Stage::kDenoise, seconds_since(start) - waited);
     return latent;
   }
 
@@ -245,33 +280,44 @@ class LoadedEngine : public Engine {
     write_latent(file, host);
   }
 
-  void decode(const Tensor& latent, int frames, RenderSink& sink, Checkpointer& checkpoints) {
-    const Clock::time_point start = Clock::now();
-    double seconds_waiting = 0;  // for whoever takes the frames
-    const VaeFrameSink give = [&](int64_t first, ConstTensorView rgb) {
-      const Clock::time_point given = Clock::now();
-      sink.on_frames(rgb, static_cast<int>(first));
-      seconds_waiting += seconds_since(given);
-    };
-    const VaeHooks hooks{.cancelled = [&checkpoints] { return checkpoints.stops_decoding(); },
-                         .tap = {}};
+  void decode(ClipToFinish& clip) {
+    const auto stopped = [&clip] { return clip.checkpoints->stops_decoding(); };
+    try {
+      Turn turn(lanes_, Lane::kFinishing, stopped);
+      const Clock::time_point start = Clock::now();
+      const double waited_before = turn.seconds_waited();
+      double seconds_giving = 0;
+      const VaeFrameSink give = [&](int64_t first, ConstTensorView rgb) {
+        const auto hand_over = [&] { clip.sink.on_frames(rgb, static_cast<int>(first)); };
+        if (!clip.sink.has_room()) return turn.without(hand_over);
+        const Clock::time_point given = Clock::now();
+        hand_over();
+        seconds_giving += seconds_since(given);
+      };
+      decode_and_release(clip.latent, clip.result.frames, give, {.cancelled = stopped, .tap = {}});
+      const double waited = turn.seconds_waited() - waited_before + seconds_giving;
+      clip.sink.on_stage(Stage::kDecode, seconds_since(start) - waited);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCancelled) clip.checkpoints->leave_decoding(clip.latent);
+      throw;
+    }
+  }
+
+  void decode_and_release(ConstTensorView latent, int frames, const VaeFrameSink& give,
+                          const VaeHooks& hooks) {
     try {
       model_->decode(latent, frames, give, hooks);
-    } catch (const Error& error) {
-      model_->release_workspace();
-      if (error.code() == ErrorCode::kCancelled) checkpoints.leave_decoding(latent);
-      throw;
-    } catch (...) {  // whatever the sink throws
+    } catch (...) {  // also whatever the sink throws
       model_->release_workspace();
       throw;
     }
     model_->release_workspace();
-    sink.on_stage(Stage::kDecode, seconds_since(start) - seconds_waiting);
   }
 
   Clock::time_point start_;
   ModelConfigs configs_;
   std::unique_ptr<Backend> backend_;
+  Lanes lanes_;
   DType dtype_;
   std::unique_ptr<ModelFamily> family_;
   EngineCache cache_;

@@ -38,7 +38,7 @@ class ImageClip : public ClipModel {
   explicit ImageClip(ModelParts& parts)
       : backend_(parts.backend()),
         vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
-          return ImageVae::load(backend_, folder);
+          return ImageVae::load(backend_.finishing_lane(), folder);
         })) {}
 
   void decode(ConstTensorView latent, int frames, const VaeFrameSink& sink,

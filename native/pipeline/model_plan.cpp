@@ -37,12 +37,12 @@ PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs,
     const T5Config text = parse_t5_config(
         parse_json(configs.text_encoder, "text_encoder/config.json"), "text_encoder/config.json");
     bytes.weights += t5_weights_bytes(text, kSideDtype);
-    bytes.largest_other_stage = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
+    bytes.text_encode = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
   }
   if (!configs.vae.empty()) {
     const VaeBytes vae = family.vae_bytes(parse_json(configs.vae, "vae/config.json"), request);
     bytes.weights += vae.weights;
-    bytes.largest_other_stage = std::max(bytes.largest_other_stage, vae.decode);
+    bytes.decode = vae.decode;
   }
   return bytes;
 }

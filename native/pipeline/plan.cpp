@@ -166,8 +166,11 @@ Plan make_plan(const ModelFamily& family, const RenderRequest& request, DType dt
     denoise.other += latents_bytes(request, family.latent_channels(), tensors);
   }
   plan.cache_bytes = denoise.cache;
-  plan.peak_bytes = bytes.weights + family.weights_bytes(dtype) +
-                    std::max(denoise.cache + denoise.other, bytes.largest_other_stage);
+  const uint64_t weights = bytes.weights + family.weights_bytes(dtype);
+  const uint64_t until_decoding = std::max(denoise.cache + denoise.other, bytes.text_encode);
+  plan.peak_bytes = weights + std::max(until_decoding, bytes.decode);
+  plan.overlapped_peak_bytes = weights + until_decoding + bytes.decode;
+  plan.decode_bytes = bytes.decode;
   plan.warnings = warnings_of(family, request, *policy, plan);
   plan.digest = digest_of(family, request, *policy, plan);
   return plan;

@@ -8,8 +8,9 @@ namespace engine {
 
 // Bytes that the transformer's config does not tell.
 struct PlanBytes {
-  uint64_t weights = 0;              // of text encoder and VAE
-  uint64_t largest_other_stage = 0;  // workspace of text encoding or decoding, whichever is more
+  uint64_t weights = 0;      // of text encoder and VAE
+  uint64_t text_encode = 0;  // workspace
+  uint64_t decode = 0;       // workspace
 };
 
 // Pure. `dtype`: what the transformer computes in. Throws Error(kInvalidArgument) for an unknown

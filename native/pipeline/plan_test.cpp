@@ -116,7 +116,7 @@ TEST(Plan, CountsTheBytesOfTheCache) {
   EXPECT_EQ(plan.cache_bytes, 4 * tokens * (168 * 1152 + 112 + 56) + 4 * 256 * (1152 + 1));
   EXPECT_EQ(plan_of(published()).cache_bytes, 0u);
   EXPECT_GT(plan.peak_bytes, plan.cache_bytes);
-  const PlanBytes other{.weights = 5, .largest_other_stage = uint64_t{1} << 50};
+  const PlanBytes other{.weights = 5, .text_encode = uint64_t{1} << 50};
   EXPECT_EQ(
       make_plan(*make_stdit3_family(STDiT3Config{}), published(), DType::kF32, other).peak_bytes,
       5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));

@@ -79,7 +79,7 @@ class STDiT3Clip : public ClipModel {
                             })),
         text_(parts, weights_.config.model_max_length),
         vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
-          return VideoVae::load(backend_, folder);
+          return VideoVae::load(backend_.finishing_lane(), folder);
         })) {}
 
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {

@@ -42,14 +42,15 @@ before(async () => {
 });
 after(() => engine.close());
 
-function render(
+async function render(
   changed: Partial<RenderOptions>,
   onEvent: (event: EngineEvent) => void = () => {},
 ): Promise<unknown> {
-  return engine.render({ ...options, ...changed }, (event) => {
+  const running = engine.render({ ...options, ...changed }, (event) => {
     onEvent(event);
-    if (event.type === "frames") engine.releaseFrames();
+    if (event.type === "frames") running.releaseFrames();
   });
+  return running.result;
 }
 
 /** Every third clip is cancelled at its third step, and every third is refused its latent. */

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Engine, type EngineEvent, type RenderOptions } from "../../engine/engine.js";
+import { Engine, type EngineEvent, type Render, type RenderOptions } from "../../engine/engine.js";
 import { readModelFolder } from "../../engine/model-folder.js";
 import { makePlan } from "../../engine/plan.js";
 import { demoModel } from "../support/farm-processes.js";
@@ -55,29 +55,30 @@ interface Seen {
   readonly events: readonly EngineEvent[];
 }
 
-/** Renders to the end; `onEvent` sees each event first. */
+/** Renders to the end; `onEvent` sees each event first, and may cut. */
 async function render(
   changed: RenderOptions,
-  onEvent: (event: EngineEvent) => void = () => {},
+  onEvent: (event: EngineEvent, running: Render) => void = () => {},
 ): Promise<Seen> {
   const digest = createHash("sha256");
   const events: EngineEvent[] = [];
-  await engine.render(changed, (event) => {
-    onEvent(event);
+  const running = engine.render(changed, (event) => {
+    onEvent(event, running);
     events.push(event);
     if (event.type !== "frames") return;
     digest.update(event.rgb);
-    engine.releaseFrames();
+    running.releaseFrames();
   });
+  await running.result;
   return { digest: digest.digest("hex"), events };
 }
 
 /** The checkpoints of a render that is cut when `moment` says so. */
 async function cutAt(changed: RenderOptions, moment: (event: EngineEvent) => boolean) {
   const checkpoints: Extract<EngineEvent, { type: "checkpoint" }>[] = [];
-  const rendered = render(changed, (event) => {
+  const rendered = render(changed, (event, running) => {
     if (event.type === "checkpoint") checkpoints.push(event);
-    if (moment(event)) engine.cut();
+    if (moment(event)) running.cut();
   });
   await assert.rejects(rendered, { code: "INTERRUPTED", message: /^the render was cut/ });
   return checkpoints;
@@ -143,23 +144,22 @@ test("a cut while frames wait for the encoder keeps the final latent", async () 
   const hourly = { ...options, checkpointPeriodSeconds: 3600 };
   const checkpoints: EngineEvent[] = [];
   let groups = 0;
-  const rendered = engine.render(hourly, (event) => {
+  const running = engine.render(hourly, (event) => {
     if (event.type === "checkpoint") checkpoints.push(event);
     if (event.type === "frames") groups += 1;
-    if (groups === 2) engine.cut(); // none was released: the engine stands still
+    if (groups === 2) running.cut(); // none was released: the engine stands still
   });
-  await assert.rejects(rendered, { code: "INTERRUPTED" });
+  await assert.rejects(running.result, { code: "INTERRUPTED" });
   const path = join(folder, "checkpoint-8.safetensors");
   assert.deepEqual(checkpoints, [{ type: "checkpoint", step: 8, path }]);
   assert.equal((await render({ ...hourly, resumeFromPath: path })).digest, whole);
 });
 
-test("a cut before a step is done keeps nothing, and a cut of no render does nothing", async () => {
-  engine.cut();
-  const rendered = render({ ...options, checkpointPeriodSeconds: 3600 });
-  engine.cut();
-  await assert.rejects(rendered, { code: "INTERRUPTED" });
-  engine.cut();
+test("a cut before a step is done keeps nothing, and a cut after the end does nothing", async () => {
+  const running = engine.render({ ...options, checkpointPeriodSeconds: 3600 }, () => {});
+  running.cut();
+  await assert.rejects(running.result, { code: "INTERRUPTED" });
+  running.cut();
   assert.equal((await render(options)).digest, whole);
 });
 

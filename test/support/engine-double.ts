@@ -17,6 +17,7 @@ import type {
   NativeModuleReport,
   NativePlan,
   NativePlannedModule,
+  NativeRender,
   NativeRenderOptions,
   NativeRenderResult,
   NativeRequest,
@@ -112,6 +113,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     cacheBytes: tokens,
     peakBytes: weightsBytes + tokens,
+    overlappedPeakBytes: weightsBytes + 2 * tokens,
     dynamic: false,
     steps,
     refreshPoints: steps.map(({ step }) => step),
@@ -141,10 +143,9 @@ export async function createEngine(options: NativeEngineOptions): Promise<Native
 
 class EngineDouble implements NativeEngine {
   readonly #info: NativeEngineInfo;
-  #cancelled = false;
-  #cut = false;
-  #groupsOut = 0;
-  #onRelease: (() => void) | undefined;
+  readonly #running = new Set<RenderDouble>();
+  /** The clip before is denoised, or has ended. */
+  #free: Promise<void> = Promise.resolve();
 
   constructor(info: NativeEngineInfo) {
     this.#info = info;
@@ -154,14 +155,56 @@ class EngineDouble implements NativeEngine {
     return this.#info;
   }
 
-  async render(
-    options: NativeRenderOptions,
-    onEvent: (event: NativeEvent) => void,
-  ): Promise<NativeRenderResult> {
+  render(options: NativeRenderOptions, onEvent: (event: NativeEvent) => void): NativeRender {
+    if (this.#running.size === 2) throw coded("INVALID_ARGUMENT", "two clips are in work");
+    const render = new RenderDouble(options, onEvent);
+    this.#running.add(render);
+    const denoised = this.#free.then(() => render.denoise());
+    this.#free = denoised.catch(() => {});
+    const result = denoised.then(() => render.finish()).finally(() => this.#running.delete(render));
+    return {
+      result,
+      cancel: () => render.cancel(),
+      cut: () => render.cut(),
+      releaseFrames: () => render.releaseFrames(),
+    };
+  }
+
+  /** It has no numbers that could be recorded or compared. */
+  async record(): Promise<never> {
+    throw coded("UNSUPPORTED", "the test double records nothing");
+  }
+
+  async compare(): Promise<never> {
+    throw coded("UNSUPPORTED", "the test double compares nothing");
+  }
+
+  cancel(): void {
+    for (const render of this.#running) render.cancel();
+  }
+
+  async close(): Promise<void> {
+    this.cancel();
+  }
+}
+
+class RenderDouble {
+  readonly #options: NativeRenderOptions;
+  readonly #onEvent: (event: NativeEvent) => void;
+  #cancelled = false;
+  #cut = false;
+  #groupsOut = 0;
+  #onRelease: (() => void) | undefined;
+
+  constructor(options: NativeRenderOptions, onEvent: (event: NativeEvent) => void) {
+    this.#options = options;
+    this.#onEvent = onEvent;
+  }
+
+  async denoise(): Promise<void> {
+    const options = this.#options;
+    const onEvent = this.#onEvent;
     const { request } = options;
-    this.#cancelled = false;
-    this.#cut = false;
-    this.#groupsOut = 0;
     const start = options.resumeFrom === null ? 0 : resumedStep(options.resumeFrom, request);
     const checkpoints = { ...options, start, savedAtMs: performance.now(), onEvent };
     if (request.prompt.includes("outofmemory")) throw coded("OUT_OF_MEMORY", "no room for that");
@@ -177,18 +220,13 @@ class EngineDouble implements NativeEngine {
     this.#betweenSteps(request.steps, checkpoints);
     onEvent({ type: "stage", stage: "denoise", seconds: (request.steps * stepMs) / 1000 });
     if (options.saveLatent !== null) writeFileSync(options.saveLatent, `latent ${request.seed}`);
-    const size = await this.#decode(request, onEvent);
-    onEvent({ type: "stage", stage: "decode", seconds: 0.001 });
+  }
+
+  async finish(): Promise<NativeRenderResult> {
+    const { request } = this.#options;
+    const size = await this.#decode(request, this.#onEvent);
+    this.#onEvent({ type: "stage", stage: "decode", seconds: 0.001 });
     return { seconds: 1, frames: request.frames, ...size, peakBytes: 1000 };
-  }
-
-  /** It has no numbers that could be recorded or compared. */
-  async record(): Promise<never> {
-    throw coded("UNSUPPORTED", "the test double records nothing");
-  }
-
-  async compare(): Promise<never> {
-    throw coded("UNSUPPORTED", "the test double compares nothing");
   }
 
   releaseFrames(): void {
@@ -203,10 +241,6 @@ class EngineDouble implements NativeEngine {
 
   cut(): void {
     this.#cut = true;
-  }
-
-  async close(): Promise<void> {
-    this.cancel();
   }
 
   /** Every step is a refresh point here, so a cut takes effect before the next one. */

@@ -45,7 +45,6 @@ export class AgentStage {
       log: silentLog,
       startChild: this.engine.start,
       onChange: () => agent.onDeviceChange("cpu"),
-      onEvent: (event) => agent.onEngineEvent("cpu", event),
       onRestart: () => {},
     });
     agent.addDevice(supervisor);
@@ -85,10 +84,8 @@ export class AgentStage {
       kind: "k",
     };
     const size = { frames: 17, height: 64, width: 64 };
-    this.engine.says({
-      type: "done",
-      output: { media: "video.mp4", others: [], ...size, ...rest },
-    });
+    const output = { media: "video.mp4", others: [], ...size, ...rest };
+    this.engine.tells({ type: "done", output }, this.engine.jobs.indexOf(job) + 1);
   }
 
   /** As `renders`, and waits for the report. */
@@ -100,19 +97,19 @@ export class AgentStage {
 
   /** Plays an engine that has done steps of one second each, up to `step`. */
   steps(step: number, stepSeconds: readonly number[]): void {
-    this.engine.says(stepsMessage(step, stepSeconds));
+    this.engine.tells(stepsMessage(step, stepSeconds));
   }
 
   /** Plays an engine that has written a checkpoint. */
   async keeps(job: RenderJob, step: number): Promise<void> {
     const path = join(job.folder, `checkpoint-${step}.safetensors`);
     await writeFile(path, `state before step ${step}`);
-    this.engine.says({ type: "checkpoint", step, path });
+    this.engine.tells({ type: "checkpoint", step, path }, this.engine.jobs.indexOf(job) + 1);
   }
 
   /** Plays an engine that gives up a clip and goes on. */
   fails(code: "IO" | "INTERRUPTED" | "CANCELLED" | "INVALID_CHECKPOINT", message = "why"): void {
-    this.engine.says({ type: "failed", code, message, engineUsable: true });
+    this.engine.tells({ type: "failed", code, message, engineUsable: true });
   }
 
   get reported(): readonly string[] {

@@ -1,7 +1,13 @@
 // An engine process that a test plays by hand: it keeps what it was sent and says what it is told
 // to.
 import type { EngineChildEvents, StartEngineChild } from "../../worker/engine-child.js";
-import type { FromEngine, ModelRef, RenderJob, ToEngine } from "../../worker/engine-messages.js";
+import type {
+  ClipEvent,
+  FromEngine,
+  ModelRef,
+  RenderJob,
+  ToEngine,
+} from "../../worker/engine-messages.js";
 import { describeModel } from "./engine-double.js";
 
 export const playedModel: ModelRef = {
@@ -57,6 +63,13 @@ export class PlayedEngine {
 
   says(message: FromEngine): void {
     this.#events?.onMessage(message);
+  }
+
+  /** Tells something of the job with that number, from 1; of the newest one by default. */
+  tells(event: ClipEvent, job = this.jobs.length): void {
+    const renders = this.sent.flatMap((sent) => (sent.type === "render" ? [sent.clip] : []));
+    const clip = renders[job - 1];
+    if (clip !== undefined) this.says({ type: "clip", clip, event });
   }
 
   dies(how = "killed by SIGKILL"): void {

@@ -1,6 +1,9 @@
-// An engine: one model on one device, rendering one clip at a time. It knows no network, no batch
-// and no farm. All of its functions are called from one thread; only the signals are raised from
-// others.
+// An engine: one model on one device. It knows no network, no batch and no farm.
+//
+// A clip is rendered in two halves, each on a lane, a thread of the caller's: the denoising lane
+// takes it to its latent, the finishing lane decodes that, meanwhile the other one may begin the
+// next clip. So each function that renders names the lane that it is called on, by one caller at a
+// time; only the signals are raised from other threads.
 #pragma once
 
 #include <atomic>
@@ -99,7 +102,7 @@ struct RenderResult {
   uint64_t peak_bytes = 0;  // largest resident size of the process during the render
 };
 
-// Receives what happens, on the engine's thread, in order.
+// Receives what happens to a clip, in order, on the lane that it is on.
 class RenderSink {
  public:
   virtual ~RenderSink() = default;
@@ -111,6 +114,14 @@ class RenderSink {
   virtual void on_checkpoint_failed(int step, const std::string& message) = 0;
   // rgb: [count, H, W, 3], u8, valid during the call only. May wait: that is the back-pressure.
   virtual void on_frames(ConstTensorView rgb, int first) = 0;
+  // Whether on_frames would return at once. Where not, the other lane may compute meanwhile.
+  virtual bool has_room() const { return true; }
+};
+
+// A clip that only has to be decoded. The engine that made it outlives it.
+class DenoisedClip {
+ public:
+  virtual ~DenoisedClip() = default;
 };
 
 // Told of the steps done, over all passes that a call makes, and of all there will be.
@@ -124,7 +135,9 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual const EngineInfo& info() const = 0;
-  // Renders one clip, or the rest of one.
+  // The first half of a clip, or what is left of it, on the denoising lane. `sink` and `signals`
+  // must outlive what it returns. Where memory does not suffice for this clip and the one that is
+  // being finished, it waits for that.
   //
   // Cancelled: throws Error(kCancelled) within a block. Cut: writes a checkpoint at the next
   // refresh point, the end of denoising or between frame groups, then throws Error(kInterrupted);
@@ -133,15 +146,22 @@ class Engine {
   // "the checkpoint", before anything is rendered.
   //
   // After any error but kDeviceLost the engine renders the next clip as if nothing had happened.
-  virtual RenderResult render(const RenderOptions& options, RenderSink& sink,
-                              const RenderSignals& signals) = 0;
+  virtual std::unique_ptr<DenoisedClip> denoise(const RenderOptions& options, RenderSink& sink,
+                                                const RenderSignals& signals) = 0;
+  // The second half, on the finishing lane. Throws as denoise().
+  virtual RenderResult finish(std::unique_ptr<DenoisedClip> clip) = 0;
+  // Both halves, on both lanes at once.
+  RenderResult render(const RenderOptions& options, RenderSink& sink,
+                      const RenderSignals& signals) {
+    return finish(denoise(options, sink, signals));
+  }
   // Renders a clip with everything computed, and once more from every step on with that step's
   // trunk reused: how steps and modules change, and what it matters, is what a schedule is found
-  // from. The request's policy must be none. Throws as render().
+  // from. The request's policy must be none. On both lanes at once. Throws as denoise().
   virtual std::vector<StepRecord> record(const RenderRequest& request, const RenderSignals& signals,
                                          const PassProgress& on_step) = 0;
   // How far the clip is from its own under policy none, which must be the request's, under each of
-  // `policies`. Throws as render().
+  // `policies`. As record().
   virtual std::vector<FrameDifference> compare(const RenderRequest& request,
                                                const std::vector<PolicySpec>& policies,
                                                const RenderSignals& signals,
