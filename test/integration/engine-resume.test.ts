@@ -155,7 +155,7 @@ test("a cut while frames wait for the encoder keeps the final latent", async () 
   assert.equal((await render({ ...hourly, resumeFromPath: path })).digest, whole);
 });
 
-test("a cut before a step is done keeps nothing, and a cut after the end does nothing", async () => {
+test("a cut before a step is done keeps nothing, and one after the end does nothing", async () => {
   const running = engine.render({ ...options, checkpointPeriodSeconds: 3600 }, () => {});
   running.cut();
   await assert.rejects(running.result, { code: "INTERRUPTED" });

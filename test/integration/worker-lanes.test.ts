@@ -52,7 +52,7 @@ async function encodersOf(worker: WorkerProcess): Promise<readonly number[]> {
   return encoders;
 }
 
-test("a clip is denoised while the one before is written, with the bytes it has alone", async (t) => {
+test("a clip is denoised while the one before is written, with the same bytes", async (t) => {
   const { first, second, said } = await pairAtWork(t, 30);
   const [stage] = stagesSaid(first.attempt.segmentId, said);
   assert.ok(stage === "decode" || stage === "encode", `the first is in ${stage}`);
