@@ -21,8 +21,9 @@ uint64_t linear_bytes(int64_t in, int64_t out, DType compute) {
 
 std::unique_ptr<LinearWeights> WeightLoader::linear(const std::string& name, int64_t in,
                                                     int64_t out, DType compute) const {
-  return packed(source_.get_float(name + ".weight", {out, in}),
-                source_.get_float(name + ".bias", {out}), compute);
+  // The order of a call's arguments is the compiler's, and the error names what is missing first.
+  const ConstTensorView weight = source_.get_float(name + ".weight", {out, in});
+  return packed(weight, source_.get_float(name + ".bias", {out}), compute);
 }
 
 std::unique_ptr<LinearWeights> WeightLoader::stacked(const std::vector<std::string>& names,
