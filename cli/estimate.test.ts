@@ -92,6 +92,7 @@ test("the JSON form has the figures by name, and steps that add up to them", asy
   assert.equal(json.ratio, json.flops_none / json.flops);
   assert.equal(json.cache_bytes, plan.cacheBytes);
   assert.equal(json.peak_bytes, plan.peakBytes);
+  assert.equal(json.peak_bytes_prompt_kept, plan.peakBytesPromptKept);
   assert.equal(json.request.text_tokens, 12);
   assert.deepEqual(json.request.policy, { name: "toca", options: {} });
   assert.equal(json.steps.length, 30);

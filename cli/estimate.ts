@@ -76,6 +76,7 @@ export function estimateJson({ model, request, dtype, plan, warnings }: Estimate
     cache_bytes: plan.cacheBytes,
     peak_bytes: plan.peakBytes,
     overlapped_peak_bytes: plan.overlappedPeakBytes,
+    peak_bytes_prompt_kept: plan.peakBytesPromptKept,
     tokens: plan.tokens,
     tokens_per_frame: plan.tokensPerFrame,
     dynamic: plan.dynamic,
@@ -155,9 +156,16 @@ function figures(plan: Plan): string {
       ["cache", bytes(plan.cacheBytes)],
       ["memory at its peak", `${bytes(plan.peakBytes)}, with weights and cache`],
       ["beside the clip before", `${bytes(plan.overlappedPeakBytes)}, while that is decoded`],
+      ...promptKept(plan),
       ["can be resumed from", points === plan.steps.length ? "every step" : `${points} steps`],
     ],
   );
+}
+
+/** What a clip takes whose prompt was encoded before; nothing where prompts are classes. */
+function promptKept({ peakBytes, peakBytesPromptKept }: Plan): readonly [string, string][] {
+  if (peakBytesPromptKept === peakBytes) return [];
+  return [["of a prompt that is kept", `${bytes(peakBytesPromptKept)}, without the text encoder`]];
 }
 
 /** In the unit of the papers' tables, where the number is not too small for it. */

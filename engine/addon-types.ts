@@ -114,9 +114,12 @@ export interface NativePlan {
   readonly flopsNone: number;
   readonly flops: number;
   readonly cacheBytes: number;
+  /** With the text encoder in memory. */
   readonly peakBytes: number;
   /** The same while the clip before, one like it, is being decoded. */
   readonly overlappedPeakBytes: number;
+  /** Where the prompt was encoded before and is kept: without the text encoder. */
+  readonly peakBytesPromptKept: number;
   /** The policy decides from what it measures: FLOPs are expected, not certain. */
   readonly dynamic: boolean;
   readonly steps: readonly NativePlannedStep[];
@@ -246,6 +249,8 @@ export interface NativeRenderResult {
   readonly height: number;
   readonly width: number;
   readonly peakBytes: number;
+  /** The prompt was not encoded, but taken from the cache. */
+  readonly promptKept: boolean;
 }
 
 /** See native/include/engine/record.h. */

@@ -200,6 +200,7 @@ export class Agent {
   #onEngineEvent(slots: DeviceSlots, { attempt, event, entersLastSteps }: EngineNews): void {
     const { metrics } = this.#options;
     if (event.type === "stage_ended") metrics.observeStage(event.stage, event.seconds);
+    if (event.type === "prompt") metrics.countPrompt(event.kept ? "kept" : "encoded");
     if (event.type === "steps") metrics.countSteps(slots.device, attempt.model, event);
     if (entersLastSteps) this.#link?.progressNow();
     else this.#link?.progressSoon();

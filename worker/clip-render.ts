@@ -114,6 +114,9 @@ export class ClipRender {
       (event) => this.#onEvent(event),
     );
     const result = await this.#render.result;
+    if (job.model.traits.prompt === "text") {
+      this.#tell({ type: "prompt", kept: result.promptKept });
+    }
     await this.#finishMedia();
     await this.#writeProfile();
     return {

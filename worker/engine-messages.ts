@@ -132,6 +132,8 @@ export type FromEngine =
 export type ClipEvent =
   | { readonly type: "stage"; readonly stage: EngineStage }
   | { readonly type: "stage_ended"; readonly stage: EngineStage; readonly seconds: number }
+  /** Of a caption: it was not encoded, but kept from before. */
+  | { readonly type: "prompt"; readonly kept: boolean }
   | StepsMessage
   /** A file in the attempt's folder from which the render can go on; the steps came before. */
   | { readonly type: "checkpoint"; readonly step: number; readonly path: string }

@@ -11,6 +11,9 @@ export type Stage = EngineStage | "upload";
 export const checkpointOutcomes = ["stored", "skipped", "failed"] as const;
 export type CheckpointOutcome = (typeof checkpointOutcomes)[number];
 
+export const promptOutcomes = ["encoded", "kept"] as const;
+export type PromptOutcome = (typeof promptOutcomes)[number];
+
 export const stages: readonly Stage[] = [
   "load",
   "text_encode",
@@ -64,6 +67,12 @@ const table = {
     labels: ["stage"],
     buckets: stageBuckets,
     zeros: combinations({ stage: stages }),
+  },
+  tocafarm_prompts_total: {
+    type: "counter",
+    help: "Captions of clips, by outcome: encoded, or kept from before in the cache folder.",
+    labels: ["outcome"],
+    zeros: combinations({ outcome: promptOutcomes }),
   },
   tocafarm_checkpoints_total: {
     type: "counter",
@@ -135,6 +144,10 @@ export class WorkerMetrics {
 
   observeStage(stage: Stage, seconds: number): void {
     this.#metrics.observe("tocafarm_stage_seconds", { stage }, seconds);
+  }
+
+  countPrompt(outcome: PromptOutcome): void {
+    this.#metrics.count("tocafarm_prompts_total", { outcome });
   }
 
   countCheckpoint(outcome: CheckpointOutcome): void {

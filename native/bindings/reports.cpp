@@ -174,6 +174,7 @@ Napi::Object plan_to_js(Napi::Env env, const Plan& plan) {
   js.Set("cacheBytes", number(env, plan.cache_bytes));
   js.Set("peakBytes", number(env, plan.peak_bytes));
   js.Set("overlappedPeakBytes", number(env, plan.overlapped_peak_bytes));
+  js.Set("peakBytesPromptKept", number(env, plan.peak_bytes_prompt_kept));
   js.Set("dynamic", Napi::Boolean::New(env, plan.dynamic));
   Napi::Array steps = Napi::Array::New(env, plan.steps.size());
   for (uint32_t i = 0; i < plan.steps.size(); ++i)
@@ -205,6 +206,7 @@ Napi::Object result_to_js(Napi::Env env, const RenderResult& result) {
   js.Set("height", number(env, result.height));
   js.Set("width", number(env, result.width));
   js.Set("peakBytes", number(env, result.peak_bytes));
+  js.Set("promptKept", Napi::Boolean::New(env, result.prompt_kept));
   return js;
 }
 

@@ -9,8 +9,9 @@ namespace engine {
 
 // Host memory.
 struct Caption {
-  Tensor embedding;  // [1, L, caption channels], fp32
-  Tensor mask;       // [1, L], i32, 1 = a token of the prompt
+  Tensor embedding;   // [1, L, caption channels], fp32
+  Tensor mask;        // [1, L], i32, 1 = a token of the prompt
+  bool kept = false;  // from the cache of encoded prompts; then rows that the mask leaves out are 0
 };
 
 struct Conditions {

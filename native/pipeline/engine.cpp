@@ -62,6 +62,7 @@ class LoadedEngine : public Engine {
         lanes_(backend_->info().lanes_side_by_side),
         dtype_(options.dtype),
         family_(model_family(configs_)),
+        planned_(planned_weights_bytes(configs_, dtype_)),
         cache_(options.cache_folder, options.cache_bytes_max),
         parts_(*backend_, options.model, options.cache_folder.empty() ? nullptr : &cache_),
         model_(load_model()) {
@@ -70,7 +71,7 @@ class LoadedEngine : public Engine {
     info_.device_name = device.device_name;
     info_.memory_bytes = device.memory_bytes;
     info_.weights_digest = model_digest(options.model, options.cache_folder);
-    info_.weights_bytes = planned_weights_bytes(configs_, dtype_);
+    info_.weights_bytes = planned_.all();
     if (dtype_ == DType::kBF16 && !device.bf16_native) {
       info_.notes.push_back(
           "this CPU has no bf16 instructions: weights are rounded to bf16 and computed in fp32");
@@ -123,7 +124,9 @@ class LoadedEngine : public Engine {
 
  private:
   std::unique_ptr<ClipModel> load_model() {
-    check_memory(*backend_, planned_weights_bytes(configs_, dtype_), "the model",
+    // With a cache the text encoder is loaded when a prompt asks for it.
+    const bool later = parts_.cache() != nullptr;
+    check_memory(*backend_, later ? planned_.others : planned_.all(), "the model",
                  "use --dtype bf16 or a machine with more memory");
     return family_->load(parts_, dtype_);
   }
@@ -140,7 +143,8 @@ class LoadedEngine : public Engine {
     options.request = request;
     for (const PolicySpec& policy : policies) {
       options.request.policy = policy;
-      check_render_memory(make_plan(configs_, options.request, dtype_));
+      const Plan plan = make_plan(configs_, options.request, dtype_);
+      check_render_memory(render_bytes(plan, request.prompt).alone);
     }
     const std::function<bool()> stopped = [&signals] { return signals.cancelled.load(); };
     const Tensor latent = initial_latent(options);
@@ -161,20 +165,35 @@ class LoadedEngine : public Engine {
     model_->release_workspace();
   }
 
-  void check_render_memory(const Plan& plan) const {
-    check_memory(*backend_, plan.peak_bytes - info_.weights_bytes, "the render",
-                 "ask for fewer frames or a smaller size");
+  // What a render takes beside the weights that are in memory: alone, and while another clip is
+  // being finished, without that one's bytes.
+  struct RenderBytes {
+    uint64_t alone;
+    uint64_t beside;
+  };
+  RenderBytes render_bytes(const Plan& plan, const std::string& prompt) const {
+    const uint64_t beside = plan.overlapped_peak_bytes - plan.decode_bytes;
+    if (model_->has_text_encoder()) {
+      return {plan.peak_bytes - planned_.all(), beside - planned_.all()};
+    }
+    if (model_->awaits_text_encoder(prompt)) {
+      return {plan.peak_bytes - planned_.others, beside - planned_.others};
+    }
+    return {plan.peak_bytes_prompt_kept - planned_.others, beside - planned_.all()};
+  }
+
+  void check_render_memory(uint64_t bytes) const {
+    check_memory(*backend_, bytes, "the render", "ask for fewer frames or a smaller size");
   }
 
   // Beside the clip that is being finished where both fit, else when that is gone.
-  void await_memory(const Plan& plan, const RenderSignals& signals) {
-    const uint64_t alone = plan.peak_bytes - info_.weights_bytes;
-    const uint64_t beside = plan.overlapped_peak_bytes - plan.decode_bytes - info_.weights_bytes;
+  void await_memory(const Plan& plan, const std::string& prompt, const RenderSignals& signals) {
+    const RenderBytes bytes = render_bytes(plan, prompt);
     const auto fits = [&](uint64_t finishing_bytes) {
-      return std::max(alone, beside + finishing_bytes) <= backend_->free_memory_bytes();
+      return std::max(bytes.alone, bytes.beside + finishing_bytes) <= backend_->free_memory_bytes();
     };
     lanes_.await_room(fits, [&signals] { return signals.cancelled || signals.cut; });
-    check_render_memory(plan);
+    check_render_memory(bytes.alone);
   }
 
   std::unique_ptr<DenoisedClip> denoise_clip(const RenderOptions& options, RenderSink& sink,
@@ -182,7 +201,7 @@ class LoadedEngine : public Engine {
     auto clip = std::make_unique<ClipToFinish>(lanes_, sink, signals);
     const RenderRequest& request = options.request;
     const Plan plan = make_plan(configs_, request, dtype_);
-    await_memory(plan, signals);
+    await_memory(plan, request.prompt, signals);
 
     SamplerState from{.step = 0, .latent = initial_latent(options)};
     const ClipIdentity identity = identity_of(request, plan, from.latent);
@@ -196,11 +215,11 @@ class LoadedEngine : public Engine {
                            .clip = identity,
                            .first_step = from.step},
         sink, signals);
-    clip->latent = make_latent(options, plan, from, *clip);
-    if (options.save_latent) save_latent(*options.save_latent, clip->latent);
     clip->result = {.frames = request.frames,
                     .height = static_cast<int>(plan.output_height),
                     .width = static_cast<int>(plan.output_width)};
+    clip->latent = make_latent(options, plan, from, *clip);
+    if (options.save_latent) save_latent(*options.save_latent, clip->latent);
     backend_->synchronize();  // the other lane goes on with the latent
     clip->expect_finishing(plan.decode_bytes);
     return clip;
@@ -232,6 +251,7 @@ class LoadedEngine : public Engine {
     Turn turn(lanes_, Lane::kDenoising, stopped);
     Clock::time_point start = Clock::now();
     const Conditions conditions = model_->condition(options.request.prompt, stopped);
+    clip.result.prompt_kept = conditions.caption.kept;
     sink.on_stage(Stage::kTextEncode, seconds_since(start));
 
     start = Clock::now();
@@ -320,6 +340,7 @@ class LoadedEngine : public Engine {
   Lanes lanes_;
   DType dtype_;
   std::unique_ptr<ModelFamily> family_;
+  PlannedWeights planned_;
   EngineCache cache_;
   ModelParts parts_;
   std::unique_ptr<ClipModel> model_;

@@ -1,6 +1,5 @@
 #include "pipeline/model_plan.h"
 
-#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -36,12 +35,12 @@ PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs,
   if (family.text_tokens() > 0 && !configs.text_encoder.empty()) {
     const T5Config text = parse_t5_config(
         parse_json(configs.text_encoder, "text_encoder/config.json"), "text_encoder/config.json");
-    bytes.weights += t5_weights_bytes(text, kSideDtype);
-    bytes.text_encode = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
+    bytes.text_encoder = t5_weights_bytes(text, kSideDtype);
+    bytes.text_encoding = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
   }
   if (!configs.vae.empty()) {
     const VaeBytes vae = family.vae_bytes(parse_json(configs.vae, "vae/config.json"), request);
-    bytes.weights += vae.weights;
+    bytes.weights = vae.weights;
     bytes.decode = vae.decode;
   }
   return bytes;
@@ -60,9 +59,11 @@ ModelConfigs read_model_configs(const std::filesystem::path& model) {
   return configs;
 }
 
-uint64_t planned_weights_bytes(const ModelConfigs& configs, DType dtype) {
+PlannedWeights planned_weights_bytes(const ModelConfigs& configs, DType dtype) {
   const auto family = model_family(configs);
-  return family->weights_bytes(dtype) + side_bytes(*family, configs, nullptr).weights;
+  const PlanBytes bytes = side_bytes(*family, configs, nullptr);
+  return {.text_encoder = bytes.text_encoder,
+          .others = family->weights_bytes(dtype) + bytes.weights};
 }
 
 Plan make_plan(const ModelConfigs& configs, const RenderRequest& request, DType dtype) {

@@ -4,7 +4,7 @@
 #include "models/pixart/model.h"
 #include "pipeline/image_clip.h"
 #include "pipeline/image_family.h"
-#include "pipeline/text_stage.h"
+#include "pipeline/prompt_encoder.h"
 #include "samplers/dpm_solver.h"
 
 namespace engine {
@@ -28,6 +28,11 @@ class PixartClip : public ImageClip {
     return conditions;
   }
 
+  bool awaits_text_encoder(const std::string& prompt) const override {
+    return !text_.loaded() &&
+           !(text_.kept(prompt) && (!weights_.null_caption.empty() || text_.kept("")));
+  }
+  bool has_text_encoder() const override { return text_.loaded(); }
   Tensor denoise(const DenoiseJob& job) override {
     const RenderRequest& request = *job.request;
     const auto policy = make_policy(request.policy, family_.policy_context(request));
@@ -58,7 +63,7 @@ class PixartClip : public ImageClip {
  private:
   const ModelFamily& family_;
   PixartWeights weights_;
-  TextStage text_;
+  PromptEncoder text_;
 };
 
 }  // namespace

@@ -167,9 +167,11 @@ Plan make_plan(const ModelFamily& family, const RenderRequest& request, DType dt
   }
   plan.cache_bytes = denoise.cache;
   const uint64_t weights = bytes.weights + family.weights_bytes(dtype);
-  const uint64_t until_decoding = std::max(denoise.cache + denoise.other, bytes.text_encode);
-  plan.peak_bytes = weights + std::max(until_decoding, bytes.decode);
-  plan.overlapped_peak_bytes = weights + until_decoding + bytes.decode;
+  const uint64_t denoising = denoise.cache + denoise.other;
+  const uint64_t until_decoding = std::max(denoising, bytes.text_encoding);
+  plan.peak_bytes = weights + bytes.text_encoder + std::max(until_decoding, bytes.decode);
+  plan.peak_bytes_prompt_kept = weights + std::max(denoising, bytes.decode);
+  plan.overlapped_peak_bytes = weights + bytes.text_encoder + until_decoding + bytes.decode;
   plan.decode_bytes = bytes.decode;
   plan.warnings = warnings_of(family, request, *policy, plan);
   plan.digest = digest_of(family, request, *policy, plan);

@@ -8,9 +8,10 @@ namespace engine {
 
 // Bytes that the transformer's config does not tell.
 struct PlanBytes {
-  uint64_t weights = 0;      // of text encoder and VAE
-  uint64_t text_encode = 0;  // workspace
-  uint64_t decode = 0;       // workspace
+  uint64_t weights = 0;        // of the VAE
+  uint64_t decode = 0;         // workspace of decoding
+  uint64_t text_encoder = 0;   // its weights
+  uint64_t text_encoding = 0;  // its workspace
 };
 
 // Pure. `dtype`: what the transformer computes in. Throws Error(kInvalidArgument) for an unknown

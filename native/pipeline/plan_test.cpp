@@ -116,10 +116,17 @@ TEST(Plan, CountsTheBytesOfTheCache) {
   EXPECT_EQ(plan.cache_bytes, 4 * tokens * (168 * 1152 + 112 + 56) + 4 * 256 * (1152 + 1));
   EXPECT_EQ(plan_of(published()).cache_bytes, 0u);
   EXPECT_GT(plan.peak_bytes, plan.cache_bytes);
-  const PlanBytes other{.weights = 5, .text_encode = uint64_t{1} << 50};
-  EXPECT_EQ(
-      make_plan(*make_stdit3_family(STDiT3Config{}), published(), DType::kF32, other).peak_bytes,
-      5 + stdit3_weights_bytes(STDiT3Config{}, DType::kF32) + (uint64_t{1} << 50));
+  const uint64_t weights = stdit3_weights_bytes(STDiT3Config{}, DType::kF32);
+  const uint64_t huge = uint64_t{1} << 50;
+  const auto bytes_with = [](const PlanBytes& other) {
+    return make_plan(*make_stdit3_family(STDiT3Config{}), published(), DType::kF32, other);
+  };
+  const Plan decoding = bytes_with({.weights = 5, .decode = huge, .text_encoder = 7});
+  EXPECT_EQ(decoding.peak_bytes, 5 + 7 + weights + huge);
+  EXPECT_EQ(decoding.peak_bytes_prompt_kept, 5 + weights + huge);
+  const Plan encoding = bytes_with({.weights = 5, .text_encoder = 7, .text_encoding = huge});
+  EXPECT_EQ(encoding.peak_bytes, 5 + 7 + weights + huge);
+  EXPECT_EQ(encoding.peak_bytes_prompt_kept, plan_of(published()).peak_bytes + 5);
 }
 
 TEST(Plan, CountsTheBytesOfACacheInFewerBits) {

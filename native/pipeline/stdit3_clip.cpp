@@ -5,8 +5,8 @@
 
 #include "core/check.h"
 #include "pipeline/families.h"
+#include "pipeline/prompt_encoder.h"
 #include "pipeline/stdit3_shape.h"
-#include "pipeline/text_stage.h"
 #include "samplers/rectified_flow.h"
 
 namespace engine {
@@ -85,6 +85,10 @@ class STDiT3Clip : public ClipModel {
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {
     return {.caption = text_.encode(prompt, cancelled), .unconditional = {}};
   }
+  bool awaits_text_encoder(const std::string& prompt) const override {
+    return !text_.loaded() && !text_.kept(prompt);
+  }
+  bool has_text_encoder() const override { return text_.loaded(); }
   Tensor denoise(const DenoiseJob& job) override {
     return engine::denoise(backend_, weights_, job);
   }
@@ -98,7 +102,7 @@ class STDiT3Clip : public ClipModel {
  private:
   Backend& backend_;
   STDiT3Weights weights_;
-  TextStage text_;
+  PromptEncoder text_;
   VideoVae vae_;
 };
 

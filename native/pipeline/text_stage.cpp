@@ -1,13 +1,14 @@
 #include "pipeline/text_stage.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace engine {
 
-TextStage::TextStage(ModelParts& parts, int64_t length)
+TextStage::TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length)
     : backend_(parts.backend()),
       length_(length),
-      tokenizer_(T5Tokenizer::load(parts.folder("tokenizer"))),
+      tokenizer_(std::move(tokenizer)),
       encoder_(parts.load("text_encoder", DType::kF32, [&](const std::filesystem::path& folder) {
         return T5Encoder::load(backend_, folder);
       })) {}

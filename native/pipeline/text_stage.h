@@ -15,7 +15,7 @@ namespace engine {
 class TextStage {
  public:
   // `length`: tokens a prompt is padded and cut to (the transformer's model_max_length).
-  TextStage(ModelParts& parts, int64_t length);
+  TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length);
   TextStage(Backend& backend, const std::filesystem::path& tokenizer,
             const std::filesystem::path& text_encoder, int64_t length);
 

@@ -65,6 +65,9 @@ test("the worker's series are all there with zero before the first clip", () => 
   for (const stage of ["text_encode", "denoise", "decode", "encode", "upload"]) {
     assert.equal(zero.one("tocafarm_stage_seconds_count", { stage }), 0);
   }
+  for (const outcome of ["encoded", "kept"]) {
+    assert.equal(zero.one("tocafarm_prompts_total", { outcome }), 0);
+  }
 });
 
 test("the coordinator's series are all there with zero before the first batch", () => {
@@ -158,6 +161,7 @@ for (const policy of policies) {
       assert.equal(added("tocafarm_stage_seconds_count", { stage }), 1, stage);
       assert.ok(added("tocafarm_stage_seconds_sum", { stage }) > 0, stage);
     }
+    assert.equal(added("tocafarm_prompts_total", {}), 1);
     const { totals } = clip ?? {};
     const all = (outcome: string) => BigInt(added("tocafarm_tokens_total", { outcome }));
     assert.equal(totals?.tokensComputed, all("computed"));

@@ -113,6 +113,7 @@ export function plan(configs: NativeModelConfigs, request: NativeRequest): Nativ
     flops: steps.reduce((sum, step) => sum + step.flops, 0),
     cacheBytes: tokens,
     peakBytes: weightsBytes + tokens,
+    peakBytesPromptKept: weightsBytes + tokens,
     overlappedPeakBytes: weightsBytes + 2 * tokens,
     dynamic: false,
     steps,
@@ -226,7 +227,7 @@ class RenderDouble {
     const { request } = this.#options;
     const size = await this.#decode(request, this.#onEvent);
     this.#onEvent({ type: "stage", stage: "decode", seconds: 0.001 });
-    return { seconds: 1, frames: request.frames, ...size, peakBytes: 1000 };
+    return { seconds: 1, frames: request.frames, ...size, peakBytes: 1000, promptKept: false };
   }
 
   releaseFrames(): void {

@@ -99,7 +99,8 @@ struct RenderCheckpoint {
 struct RenderResult {
   double seconds = 0;
   int frames = 0, height = 0, width = 0;
-  uint64_t peak_bytes = 0;  // largest resident size of the process during the render
+  uint64_t peak_bytes = 0;   // largest resident size of the process during the render
+  bool prompt_kept = false;  // the prompt was not encoded, but taken from the cache
 };
 
 // Receives what happens to a clip, in order, on the lane that it is on.

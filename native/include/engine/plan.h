@@ -63,9 +63,12 @@ struct Plan {
   double flops_none = 0;                        // the same request under policy none
   double flops = 0;
   uint64_t cache_bytes = 0;  // features, scores and counters that the policy keeps
-  uint64_t peak_bytes = 0;   // weights, cache and workspace of the largest stage
-  // The same while the clip before, one like it, is being decoded. A device that has less renders
-  // one clip after the other.
+  // Weights, cache and workspace of the largest stage: with the text encoder in memory, and where
+  // the prompt was encoded before and is kept, so that it is not.
+  uint64_t peak_bytes = 0;
+  uint64_t peak_bytes_prompt_kept = 0;
+  // With the text encoder, while the clip before, one like it, is being decoded. A device that has
+  // less renders one clip after the other.
   uint64_t overlapped_peak_bytes = 0;
   uint64_t decode_bytes = 0;  // of them the workspace of decoding
   // The sampler needs more of the step before than the latent: checkpoints hold both.

@@ -6,15 +6,20 @@
 namespace engine {
 
 T5Encoder T5Encoder::load(Backend& backend, const std::filesystem::path& folder, DType compute) {
-  check(compute == DType::kF32 || compute == DType::kBF16, "T5 computes in fp32 or bf16");
+  engine::check(compute == DType::kF32 || compute == DType::kBF16, "T5 computes in fp32 or bf16");
   const T5Config config = read_t5_config(folder);
   const Checkpoint checkpoint = Checkpoint::open(folder);
   return {backend, config, compute, load_t5_weights(backend, checkpoint, config, compute)};
 }
 
+void T5Encoder::check(const std::filesystem::path& folder) {
+  check_t5_weights(Checkpoint::open(folder), read_t5_config(folder));
+}
+
 void T5Encoder::check_input(ConstTensorView ids, ConstTensorView mask) const {
-  check(ids.shape().rank() == 2 && ids.dtype() == DType::kI32, "ids are [B, L], i32");
-  check(mask.shape() == ids.shape() && mask.dtype() == DType::kU8, "the mask is [B, L], u8");
+  engine::check(ids.shape().rank() == 2 && ids.dtype() == DType::kI32, "ids are [B, L], i32");
+  engine::check(mask.shape() == ids.shape() && mask.dtype() == DType::kU8,
+                "the mask is [B, L], u8");
   const int64_t vocabulary = weights_.embedding.dim(0);
   for (int64_t i = 0; i < ids.elements(); ++i) {
     const int32_t id = ids.i32()[i];

@@ -26,6 +26,9 @@ class T5Encoder {
   static T5Encoder load(Backend& backend, const std::filesystem::path& folder,
                         DType compute = DType::kF32);
 
+  // What load() would throw for files that are not as they must be, without reading a weight.
+  static void check(const std::filesystem::path& folder);
+
   // ids [B, L] i32, mask [B, L] u8 (1 = a real token), both in host memory. Returns [B, L,
   // d_model], fp32, in the backend's memory. Throws Error(kInvalidCheckpoint) for an id outside of
   // the embedding: tokenizer and encoder do not belong together.

@@ -1,5 +1,7 @@
 #include "models/t5/weights.h"
 
+#include <array>
+
 #include "engine/error.h"
 
 namespace engine {
@@ -30,67 +32,88 @@ Tensor load_embedding(Backend& backend, const Checkpoint& checkpoint, const T5Co
   return embedding;
 }
 
-class BlockLoader {
- public:
-  BlockLoader(Backend& backend, const Checkpoint& checkpoint, const T5Config& config, DType compute,
-              int64_t block)
-      : backend_(backend),
-        checkpoint_(checkpoint),
-        config_(config),
-        compute_(compute),
-        prefix_("encoder.block." + std::to_string(block) + ".") {}
-
-  T5BlockWeights load() const {
-    const int64_t model = config_.d_model;
-    const int64_t inner = config_.inner_dim();
-    T5BlockWeights weights;
-    weights.attention_norm = norm("layer.0.layer_norm");
-    weights.q = linear("layer.0.SelfAttention.q", inner, model);
-    weights.k = linear("layer.0.SelfAttention.k", inner, model);
-    weights.v = linear("layer.0.SelfAttention.v", inner, model);
-    weights.o = linear("layer.0.SelfAttention.o", model, inner);
-    weights.mlp_norm = norm("layer.1.layer_norm");
-    weights.wi_0 = linear("layer.1.DenseReluDense.wi_0", config_.d_ff, model);
-    weights.wi_1 = linear("layer.1.DenseReluDense.wi_1", config_.d_ff, model);
-    weights.wo = linear("layer.1.DenseReluDense.wo", model, config_.d_ff);
-    return weights;
-  }
-
- private:
-  Tensor norm(const char* name) const {
-    const Shape shape{config_.d_model};
-    return backend_.pack_tensor(checkpoint_.get_float(prefix_ + name + ".weight", shape),
-                                DType::kF32);
-  }
-  std::unique_ptr<LinearWeights> linear(const char* name, int64_t out, int64_t in) const {
-    const ConstTensorView weight =
-        checkpoint_.get_float(prefix_ + name + ".weight", Shape{out, in});
-    auto linear = backend_.pack_linear(weight, {}, compute_);
-    checkpoint_.give_back(weight);
-    return linear;
-  }
-
-  Backend& backend_;
-  const Checkpoint& checkpoint_;
-  const T5Config& config_;
-  DType compute_;
-  std::string prefix_;
+struct LinearName {
+  const char* name;
+  std::unique_ptr<LinearWeights> T5BlockWeights::*place;
+  int64_t out, in;
 };
+
+struct NormName {
+  const char* name;
+  Tensor T5BlockWeights::*place;
+};
+
+constexpr std::array kNorms{NormName{"layer.0.layer_norm", &T5BlockWeights::attention_norm},
+                            NormName{"layer.1.layer_norm", &T5BlockWeights::mlp_norm}};
+
+std::array<LinearName, 7> linears_of(const T5Config& config) {
+  const int64_t model = config.d_model, inner = config.inner_dim(), hidden = config.d_ff;
+  return {{{"layer.0.SelfAttention.q", &T5BlockWeights::q, inner, model},
+           {"layer.0.SelfAttention.k", &T5BlockWeights::k, inner, model},
+           {"layer.0.SelfAttention.v", &T5BlockWeights::v, inner, model},
+           {"layer.0.SelfAttention.o", &T5BlockWeights::o, model, inner},
+           {"layer.1.DenseReluDense.wi_0", &T5BlockWeights::wi_0, hidden, model},
+           {"layer.1.DenseReluDense.wi_1", &T5BlockWeights::wi_1, hidden, model},
+           {"layer.1.DenseReluDense.wo", &T5BlockWeights::wo, model, hidden}}};
+}
+
+// The tensor of block `block`.
+ConstTensorView block_tensor(const Checkpoint& checkpoint, int64_t block, const char* name,
+                             const Shape& shape) {
+  return checkpoint.get_float("encoder.block." + std::to_string(block) + "." + name + ".weight",
+                              shape);
+}
+
+ConstTensorView bias_table(const Checkpoint& checkpoint, const T5Config& config) {
+  return block_tensor(checkpoint, 0, "layer.0.SelfAttention.relative_attention_bias",
+                      Shape{config.relative_attention_num_buckets, config.num_heads});
+}
+
+ConstTensorView final_norm(const Checkpoint& checkpoint, const T5Config& config) {
+  return checkpoint.get_float("encoder.final_layer_norm.weight", Shape{config.d_model});
+}
+
+T5BlockWeights load_block(Backend& backend, const Checkpoint& checkpoint, const T5Config& config,
+                          DType compute, int64_t block) {
+  T5BlockWeights weights;
+  for (const auto& [name, place] : kNorms) {
+    weights.*place = backend.pack_tensor(
+        block_tensor(checkpoint, block, name, Shape{config.d_model}), DType::kF32);
+  }
+  for (const auto& [name, place, out, in] : linears_of(config)) {
+    const ConstTensorView weight = block_tensor(checkpoint, block, name, Shape{out, in});
+    weights.*place = backend.pack_linear(weight, {}, compute);
+    checkpoint.give_back(weight);
+  }
+  return weights;
+}
 
 }  // namespace
 
+void check_t5_weights(const Checkpoint& checkpoint, const T5Config& config) {
+  find_embedding(checkpoint, config);
+  bias_table(checkpoint, config);
+  for (int64_t block = 0; block < config.num_layers; ++block) {
+    for (const NormName& norm : kNorms) {
+      block_tensor(checkpoint, block, norm.name, Shape{config.d_model});
+    }
+    for (const LinearName& linear : linears_of(config)) {
+      block_tensor(checkpoint, block, linear.name, Shape{linear.out, linear.in});
+    }
+  }
+  final_norm(checkpoint, config);
+}
+
 T5Weights load_t5_weights(Backend& backend, const Checkpoint& checkpoint, const T5Config& config,
                           DType compute) {
+  check_t5_weights(checkpoint, config);
   T5Weights weights;
   weights.embedding = load_embedding(backend, checkpoint, config);
-  weights.relative_attention_bias = to_f32(
-      checkpoint.get_float("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                           Shape{config.relative_attention_num_buckets, config.num_heads}));
+  weights.relative_attention_bias = to_f32(bias_table(checkpoint, config));
   for (int64_t block = 0; block < config.num_layers; ++block) {
-    weights.blocks.push_back(BlockLoader(backend, checkpoint, config, compute, block).load());
+    weights.blocks.push_back(load_block(backend, checkpoint, config, compute, block));
   }
-  weights.final_norm = backend.pack_tensor(
-      checkpoint.get_float("encoder.final_layer_norm.weight", Shape{config.d_model}), DType::kF32);
+  weights.final_norm = backend.pack_tensor(final_norm(checkpoint, config), DType::kF32);
   return weights;
 }
 

@@ -25,7 +25,10 @@ struct T5Weights {
   Tensor final_norm;  // [d_model], fp32
 };
 
-// Throws Error(kNotFound | kInvalidCheckpoint) naming the tensor, Error(kOutOfMemory).
+// Throws Error(kInvalidCheckpoint) naming the tensor that is missing, or of another shape or type
+// than the config asks for.
+void check_t5_weights(const Checkpoint& checkpoint, const T5Config& config);
+// Throws as check_t5_weights().
 T5Weights load_t5_weights(Backend& backend, const Checkpoint& checkpoint, const T5Config& config,
                           DType compute);
 

@@ -1,0 +1,130 @@
+#include "pipeline/prompt_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+#include <vector>
+
+#include "core/build_id.h"
+#include "core/sha256.h"
+#include "engine/error.h"
+
+namespace engine {
+namespace {
+
+// The text encoder computes in fp32, whatever the transformer's dtype.
+constexpr DType kCompute = DType::kF32;
+
+// Names and content of the files in a folder that are read whole: a tokenizer's, a config.
+std::string files_digest(const std::filesystem::path& folder,
+                         const std::function<bool(const std::filesystem::path&)>& counts) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_regular_file() && counts(entry.path())) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  std::string all;
+  for (const auto& file : files) {
+    const FileMapping mapping(file);
+    all.append(file.filename().string()).append(" ").append(sha256_hex(mapping.bytes()));
+    all.append("\n");
+  }
+  return sha256_hex(std::as_bytes(std::span(all)));
+}
+
+// What a kept caption begins with; the mask [tokens], u8, and the rows that it keeps follow.
+struct KeptHead {
+  int32_t tokens;
+  int32_t channels;
+};
+
+std::string packed_caption(const Caption& caption) {
+  const int64_t tokens = caption.embedding.dim(1), channels = caption.embedding.dim(2);
+  const KeptHead head{static_cast<int32_t>(tokens), static_cast<int32_t>(channels)};
+  const int32_t* const mask = caption.mask.view().i32();
+  std::string text(reinterpret_cast<const char*>(&head), sizeof(head));
+  for (int64_t i = 0; i < tokens; ++i) text += static_cast<char>(mask[i] != 0);
+  for (int64_t i = 0; i < tokens; ++i) {
+    if (mask[i] == 0) continue;
+    text.append(reinterpret_cast<const char*>(caption.embedding.f32() + i * channels),
+                static_cast<size_t>(channels) * sizeof(float));
+  }
+  return text;
+}
+
+// The content is as it was written: CacheFolder compares its digest.
+Caption unpacked_caption(const std::string& text) {
+  KeptHead head{};
+  std::memcpy(&head, text.data(), sizeof(head));
+  const int64_t tokens = head.tokens, channels = head.channels;
+  Caption caption{.embedding = Tensor({1, tokens, channels}, DType::kF32),
+                  .mask = Tensor({1, tokens}, DType::kI32)};
+  std::memset(caption.embedding.f32(), 0, caption.embedding.bytes());
+  const char* const mask = text.data() + sizeof(head);
+  const char* row = mask + tokens;
+  const size_t row_bytes = static_cast<size_t>(channels) * sizeof(float);
+  for (int64_t i = 0; i < tokens; ++i) {
+    caption.mask.view().i32()[i] = mask[i];
+    if (mask[i] == 0) continue;
+    std::memcpy(caption.embedding.f32() + i * channels, row, row_bytes);
+    row += row_bytes;
+  }
+  return caption;
+}
+
+}  // namespace
+
+PromptEncoder::PromptEncoder(ModelParts& parts, int64_t length)
+    : parts_(parts), length_(length), tokenizer_(T5Tokenizer::load(parts.folder("tokenizer"))) {
+  if (parts.cache() == nullptr) {
+    load();
+    return;
+  }
+  const std::filesystem::path encoder = parts.folder("text_encoder");
+  T5Encoder::check(encoder);
+  const std::filesystem::path tokenizer = parts.folder("tokenizer");
+  std::ostringstream key;
+  key << "encoded prompt 1\nencoder " << part_digest(encoder, parts.cache()) << "\nconfig "
+      << files_digest(encoder, [](const auto& file) { return file.filename() == "config.json"; })
+      << "\ntokenizer " << files_digest(tokenizer, [](const auto&) { return true; }) << "\nlength "
+      << length << "\ndevice " << parts.backend().info().kind << "\ndtype " << dtype_name(kCompute)
+      << "\nbuild " << build_id() << "\nprompt ";
+  key_ = key.str();
+}
+
+Caption PromptEncoder::encode(const std::string& prompt, const std::function<bool()>& cancelled) {
+  const EngineCache* const cache = parts_.cache();
+  if (cache != nullptr) {
+    if (const auto text = cache->texts.read(key_of(prompt))) {
+      Caption caption = unpacked_caption(*text);
+      caption.kept = true;
+      return caption;
+    }
+  }
+  if (!stage_) load();
+  Caption caption = stage_->encode(prompt, cancelled);
+  if (cache != nullptr) {
+    try {
+      const std::string text = packed_caption(caption);
+      cache->texts.write(key_of(prompt), std::as_bytes(std::span(text)));
+    } catch (const Error&) {  // it is encoded again next time
+    }
+  }
+  return caption;
+}
+
+bool PromptEncoder::kept(const std::string& prompt) const {
+  return parts_.cache() != nullptr && parts_.cache()->texts.read(key_of(prompt)).has_value();
+}
+
+// The digest, so that no prompt can be read in the folder.
+std::string PromptEncoder::key_of(const std::string& prompt) const {
+  return key_ + sha256_hex(std::as_bytes(std::span(prompt)));
+}
+
+void PromptEncoder::load() {
+  stage_.emplace(parts_, std::move(*tokenizer_), length_);
+  tokenizer_.reset();
+}
+
+}  // namespace engine
