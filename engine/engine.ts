@@ -34,8 +34,8 @@ export type {
 } from "./addon-types.js";
 export type { RenderRequest } from "./request.js";
 
-// One is denoised, or waits for that; one is decoded.
-const clipsMax = 2;
+/** Clips that an engine has in work at most: one is denoised, one is decoded and written. */
+export const clipsInWorkMax = 2;
 // More threads than this on one device is a mistake in a command line.
 const threadsMax = 1024;
 
@@ -107,7 +107,7 @@ export class Engine {
    * FAILED_PRECONDITION when two run.
    */
   render(options: RenderOptions, onEvent: (event: NativeEvent) => void): Render {
-    this.#checkRoom(clipsMax - 1);
+    this.#checkRoom(clipsInWorkMax - 1);
     const native = nativeRenderOptions(options);
     const render = translated(() => this.#native.render(native, onEvent));
     return {

@@ -1,6 +1,6 @@
 // One lease ahead: when a device asks for it, when it is begun, and how it is given back.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { AgentStage } from "../test/support/worker-agent.js";
 import { testLease } from "../test/support/worker-link-server.js";
 
@@ -9,6 +9,27 @@ const second = testLease({ again: first, attempt: 2 });
 
 function stageOf(stage: AgentStage, attempt: number): string | undefined {
   return stage.agent.progress().attempts.find((told) => told.attempt?.attempt === attempt)?.stage;
+}
+
+/** Holds both attempts, of which the first is being finished and the second denoised. */
+async function bothOnEngine(t: TestContext) {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  await stage.job(1);
+  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
+  return { stage, next: await stage.job(2) };
+}
+
+/** Holds both attempts, of which the first waits for the store and the second has the engine. */
+async function oneInStore(t: TestContext) {
+  const stage = await AgentStage.of(t);
+  stage.agent.onLease(first);
+  stage.agent.onLease(second);
+  const job = await stage.job(1);
+  stage.store.hold();
+  await stage.renders(job);
+  return { stage, next: await stage.job(2) };
 }
 
 test("a device asks for its next lease in the last two steps or seconds", async (t) => {
@@ -69,12 +90,7 @@ test("the next attempt begins while the one before is decoded, and no third one"
 });
 
 test("an encoder that fails while the next clip is denoised leaves that alone", async (t) => {
-  const stage = await AgentStage.of(t);
-  stage.agent.onLease(first);
-  stage.agent.onLease(second);
-  await stage.job(1);
-  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
-  const next = await stage.job(2);
+  const { stage, next } = await bothOnEngine(t);
   const full = { code: "IO", message: "the disk is full", engineUsable: true } as const;
   stage.engine.tells({ type: "failed", ...full }, 1);
   await stage.becomes(() => stage.reported.includes("failed"), "the first has failed");
@@ -83,12 +99,7 @@ test("an encoder that fails while the next clip is denoised leaves that alone", 
 });
 
 test("each of two attempts is stopped by itself", async (t) => {
-  const stage = await AgentStage.of(t);
-  stage.agent.onLease(first);
-  stage.agent.onLease(second);
-  await stage.job(1);
-  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
-  await stage.job(2);
+  const { stage } = await bothOnEngine(t);
   stage.agent.onCancel({ attempt: second.attempt, reason: "cancelled" });
   stage.agent.onCut({ attempt: first.attempt, reason: "preempted" });
   assert.deepEqual(stage.engine.sent.slice(-2), [
@@ -98,12 +109,7 @@ test("each of two attempts is stopped by itself", async (t) => {
 });
 
 test("an engine that dies takes both of its attempts, and each is told", async (t) => {
-  const stage = await AgentStage.of(t);
-  stage.agent.onLease(first);
-  stage.agent.onLease(second);
-  await stage.job(1);
-  stage.engine.tells({ type: "stage_ended", stage: "denoise", seconds: 1 });
-  await stage.job(2);
+  const { stage } = await bothOnEngine(t);
   stage.engine.dies();
   const failures = () =>
     stage.said.flatMap((said) => (said.$case === "failed" ? [said.value] : []));
@@ -121,13 +127,7 @@ test("an engine that dies takes both of its attempts, and each is told", async (
 });
 
 test("an engine that dies while the clip before is stored takes only its own", async (t) => {
-  const stage = await AgentStage.of(t);
-  stage.agent.onLease(first);
-  stage.agent.onLease(second);
-  const job = await stage.job(1);
-  stage.store.hold();
-  await stage.renders(job);
-  await stage.job(2);
+  const { stage } = await oneInStore(t);
   stage.engine.dies();
   await stage.becomes(() => stage.reported.includes("failed"), "the second has failed");
   stage.store.release();
@@ -137,13 +137,7 @@ test("an engine that dies while the clip before is stored takes only its own", a
 });
 
 test("a cancel of a clip that is being stored leaves the one on the engine alone", async (t) => {
-  const stage = await AgentStage.of(t);
-  stage.agent.onLease(first);
-  stage.agent.onLease(second);
-  const job = await stage.job(1);
-  stage.store.hold();
-  await stage.renders(job);
-  const next = await stage.job(2);
+  const { stage, next } = await oneInStore(t);
   stage.agent.onCancel({ attempt: first.attempt, reason: "cancelled" });
   stage.store.release();
   await stage.becomes(() => stage.reported.includes("failed"), "the first is cancelled");

@@ -5,7 +5,7 @@
 import { backoffMs } from "../common/backoff.js";
 import { FarmError } from "../common/errors.js";
 import type { Log } from "../common/log.js";
-import type { EngineInfo } from "../engine/engine.js";
+import { clipsInWorkMax, type EngineInfo } from "../engine/engine.js";
 import type { EngineChild, StartEngineChild } from "./engine-child.js";
 import type {
   ClipEvent,
@@ -49,9 +49,6 @@ const exitMsMax = 5_000;
 const restartBackoff = { baseMs: 200, maxMs: 30_000 };
 // Fewer could be chance; then the device is told to be failed, while tries go on.
 const failedStartsTold = 3;
-
-// One is denoised, one is finished.
-const clipsMax = 2;
 
 /** Whether another clip may be begun from now on. */
 export function endsDenoising(event: ClipEvent): boolean {
@@ -127,7 +124,7 @@ export class Supervisor {
   /** Whether a clip may be given to it. */
   get idle(): boolean {
     const clips = [...this.#clips.values()];
-    const unoccupied = clips.every(({ denoised }) => denoised) && clips.length < clipsMax;
+    const unoccupied = clips.every(({ denoised }) => denoised) && clips.length < clipsInWorkMax;
     const stays = this.#ending === undefined && !this.#stopped;
     return this.#status === "ready" && unoccupied && stays;
   }

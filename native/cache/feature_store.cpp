@@ -53,10 +53,6 @@ TensorView entry(const Tensor& all, int64_t index, Shape shape) {
   return all.view().rows(index, 1).reshaped(shape);
 }
 
-uint64_t bytes(const Shape& shape, DType dtype) {
-  return static_cast<uint64_t>(shape.elements()) * dtype_bytes(dtype);
-}
-
 }  // namespace
 
 FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
@@ -79,12 +75,12 @@ FeatureStore::FeatureStore(Backend& backend, const FeatureStoreShape& shape)
 uint64_t FeatureStore::bytes_of(const FeatureStoreShape& shape) {
   uint64_t total = 0;
   if (shape.needs.features) {
-    total += bytes(features_shape(shape), shape.needs.dtype);
+    total += tensor_bytes(features_shape(shape), shape.needs.dtype);
     total += DriftMeter::bytes_of(drift_shape(shape));
-    if (shape.needs.dtype == DType::kF8) total += bytes(scales_shape(shape), DType::kF32);
+    if (shape.needs.dtype == DType::kF8) total += tensor_bytes(scales_shape(shape), DType::kF32);
   }
-  if (shape.needs.scores) total += bytes(counters_shape(shape), DType::kI32);
-  if (keeps_statistics(shape)) total += bytes(statistics_shape(shape), DType::kF32);
+  if (shape.needs.scores) total += tensor_bytes(counters_shape(shape), DType::kI32);
+  if (keeps_statistics(shape)) total += tensor_bytes(statistics_shape(shape), DType::kF32);
   return total;
 }
 

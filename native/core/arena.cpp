@@ -21,7 +21,7 @@ TensorView Arena::take(Shape shape, DType dtype) {
 }
 
 size_t Arena::bytes_of(const Shape& shape, DType dtype) {
-  const size_t bytes = static_cast<size_t>(shape.elements()) * dtype_bytes(dtype);
+  const size_t bytes = tensor_bytes(shape, dtype);
   return (bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment;
 }
 

@@ -32,6 +32,11 @@ class Shape {
   int rank_ = 0;
 };
 
+// Bytes of the elements alone.
+inline size_t tensor_bytes(const Shape& shape, DType dtype) {
+  return static_cast<size_t>(shape.elements()) * dtype_bytes(dtype);
+}
+
 class ConstTensorView {
  public:
   ConstTensorView() = default;
@@ -44,7 +49,7 @@ class ConstTensorView {
   const Shape& shape() const { return shape_; }
   int64_t dim(int axis) const { return shape_[axis]; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype_); }
+  size_t bytes() const { return tensor_bytes(shape_, dtype_); }
   const float* f32() const { return static_cast<const float*>(data_); }
   const uint16_t* bf16() const { return static_cast<const uint16_t*>(data_); }
   const int32_t* i32() const { return static_cast<const int32_t*>(data_); }
@@ -77,7 +82,7 @@ class TensorView {
   const Shape& shape() const { return shape_; }
   int64_t dim(int axis) const { return shape_[axis]; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype_); }
+  size_t bytes() const { return tensor_bytes(shape_, dtype_); }
   float* f32() const { return static_cast<float*>(data_); }
   uint16_t* bf16() const { return static_cast<uint16_t*>(data_); }
   int32_t* i32() const { return static_cast<int32_t*>(data_); }

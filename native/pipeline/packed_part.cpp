@@ -75,10 +75,11 @@ PackedStore* PackedPart::begin() {
   if (cache_ == nullptr || ++tries_ > kTriesMax) return nullptr;
   try {
     open_reader();
-    if (!reader_ && lock()) {
+    if (!reader_) {
+      lock();
       open_reader();  // another process may have written it while we waited
-      if (!reader_) open_writer();
     }
+    if (!reader_) open_writer();
   } catch (const Error& error) {
     problem_ = error.what();
   }
@@ -141,7 +142,7 @@ void PackedPart::open_writer() {
 }
 
 // One process packs at a time, whatever it packs. The lock ends with the process.
-bool PackedPart::lock() {
+void PackedPart::lock() {
   cache_->weights.make();
   const std::filesystem::path file = cache_->weights.folder() / "lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -155,7 +156,6 @@ bool PackedPart::lock() {
     }
     std::this_thread::sleep_for(kLockPoll);
   }
-  return true;
 }
 
 }  // namespace engine

@@ -36,7 +36,7 @@ class PackedPart {
  private:
   void open_reader();
   void open_writer();
-  bool lock();
+  void lock();
 
   const EngineCache* cache_;
   std::string key_;

@@ -151,7 +151,7 @@ void WeightFileWriter::append(std::span<const std::byte> bytes) {
 // Nothing for small blobs, and where the kernel gives no further mapping.
 std::optional<Tensor> WeightFileWriter::mapped(uint64_t offset, const Shape& shape,
                                                DType dtype) const {
-  const uint64_t bytes = static_cast<uint64_t>(shape.elements()) * dtype_bytes(dtype);
+  const uint64_t bytes = tensor_bytes(shape, dtype);
   if (bytes < kMappedBytesMin) return std::nullopt;
   const uint64_t ahead = offset % static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   void* const address = ::mmap(nullptr, ahead + bytes, PROT_READ, MAP_SHARED, part_->descriptor(),
@@ -182,7 +182,7 @@ Tensor WeightFileReader::keep(const std::string& layout, const Shape& shape, DTy
   const std::string wanted = layout_of(layout, shape, dtype);
   if (next_ == blobs_.size()) throw OtherLayout("the model packs more than the file holds");
   const PackedBlob& blob = blobs_[next_++];
-  const uint64_t bytes = static_cast<uint64_t>(shape.elements()) * dtype_bytes(dtype);
+  const uint64_t bytes = tensor_bytes(shape, dtype);
   if (blob.layout != wanted || blob.bytes != bytes) {
     throw OtherLayout("the model packs " + wanted + ", the file holds " + blob.layout);
   }

@@ -4,20 +4,14 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { Engine } from "../../engine/engine.js";
+import type { Engine } from "../../engine/engine.js";
 import { CliSandbox } from "../support/cli-process.js";
-import { demoModel } from "../support/farm-processes.js";
+import { loadDemoEngine } from "../support/demo-engine.js";
 
 const sandbox = new CliSandbox();
 let engine: Engine;
 before(async () => {
-  engine = await Engine.create({
-    model: demoModel,
-    device: "cpu",
-    dtype: "fp32",
-    threads: 1,
-    cache: null,
-  });
+  engine = await loadDemoEngine();
 });
 after(async () => {
   await engine.close();

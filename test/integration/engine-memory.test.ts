@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { FarmError } from "../../common/errors.js";
-import { Engine, type EngineEvent, type RenderOptions } from "../../engine/engine.js";
+import type { Engine, EngineEvent, RenderOptions } from "../../engine/engine.js";
+import { loadDemoEngine } from "../support/demo-engine.js";
 import { demoModel } from "../support/farm-processes.js";
 
 const long = process.env["TOCAFARM_TEST_LONG"] === "1";
@@ -32,13 +33,7 @@ const options: RenderOptions = {
 let engine: Engine;
 
 before(async () => {
-  engine = await Engine.create({
-    model: demoModel,
-    device: "cpu",
-    dtype: "fp32",
-    threads: 1,
-    cache: null,
-  });
+  engine = await loadDemoEngine();
 });
 after(() => engine.close());
 

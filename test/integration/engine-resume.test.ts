@@ -7,9 +7,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Engine, type EngineEvent, type Render, type RenderOptions } from "../../engine/engine.js";
+import type { Engine, EngineEvent, Render, RenderOptions } from "../../engine/engine.js";
 import { readModelFolder } from "../../engine/model-folder.js";
 import { makePlan } from "../../engine/plan.js";
+import { loadDemoEngine } from "../support/demo-engine.js";
 import { demoModel } from "../support/farm-processes.js";
 
 const folder = mkdtempSync(join(tmpdir(), "tocafarm-resume-"));
@@ -36,13 +37,7 @@ let engine: Engine;
 let whole: string;
 
 before(async () => {
-  engine = await Engine.create({
-    model: demoModel,
-    device: "cpu",
-    dtype: "fp32",
-    threads: 1,
-    cache: null,
-  });
+  engine = await loadDemoEngine();
   whole = (await render({ ...options, checkpointFolder: null })).digest;
 });
 after(async () => {

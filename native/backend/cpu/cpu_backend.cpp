@@ -87,7 +87,7 @@ CpuBackend::CpuBackend(const CpuOptions& options) : context_(make_context(option
 }
 
 Tensor CpuBackend::allocate(Shape shape, DType dtype) {
-  const uint64_t bytes = static_cast<uint64_t>(shape.elements()) * dtype_bytes(dtype);
+  const uint64_t bytes = tensor_bytes(shape, dtype);
   if (bytes >= kLargeAllocationBytes) {
     const uint64_t available = free_memory_bytes();
     if (bytes > available) {
