@@ -174,8 +174,8 @@ def image_vae(work):
 
     def forward(module, given):
         latent = given["latent"].squeeze(2) / module.config.scaling_factor
-        picture = module.decode(latent).sample
+        picture = module.decode(latent).sample.float()
         return ((picture * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255).round()
 
     return Part("image-vae", "AutoencoderKL, decode to 256 x 256", module, work / "image-vae",
-                inputs, forward, dtypes=("fp32",))
+                inputs, forward)

@@ -47,11 +47,11 @@ struct CrossAttentionArgs {
 
 // Attention with an additive bias and a key mask (T5; the VAE's middle block with neither).
 struct BiasedAttentionArgs {
-  ConstTensorView query, key, value;  // [B, L, heads, d], fp32
+  ConstTensorView query, key, value;  // [B, L, heads, d], fp32 or bf16
   ConstTensorView bias;               // [heads, L, L], fp32, or empty
   ConstTensorView key_mask;           // [B, L], u8, 1 = attend, or empty
   float scale = 1.0f;
-  TensorView output;  // [B, L, heads·d], fp32
+  TensorView output;  // [B, L, heads·d], of the query's dtype
 };
 
 }  // namespace engine

@@ -65,9 +65,9 @@ class Backend {
   // inputs of linear() are bf16 as well).
   virtual std::unique_ptr<LinearWeights> pack_linear(ConstTensorView weight, ConstTensorView bias,
                                                      DType compute) = 0;
-  // weight [out, in, kt, kh, kw] or [out, in, kh, kw], bias [out] or empty; fp32.
+  // weight [out, in, kt, kh, kw] or [out, in, kh, kw], bias [out] or empty; fp32. compute as above.
   virtual std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                                 ConvGeometry geometry) = 0;
+                                                 ConvGeometry geometry, DType compute) = 0;
 
   // A table or vector of weights on the device: in fp32, or as it comes.
   virtual Tensor pack_tensor(ConstTensorView values, DType dtype);

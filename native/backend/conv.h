@@ -1,5 +1,5 @@
 // Convolutions and layouts of the video VAE. Activations are channels-last, frames outermost: [F,
-// H, W, C], fp32.
+// H, W, C], fp32 or bf16.
 #pragma once
 
 #include <array>
@@ -22,41 +22,44 @@ class ConvWeights {
   int64_t out() const { return out_; }
   const std::array<int64_t, 3>& kernel() const { return kernel_; }
   const ConvGeometry& geometry() const { return geometry_; }
+  DType compute() const { return compute_; }
   // Output sizes (F, H, W) for such an input.
   std::array<int64_t, 3> output_size(int64_t frames, int64_t height, int64_t width) const;
 
  protected:
-  ConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry)
-      : in_(in), out_(out), kernel_(kernel), geometry_(geometry) {}
+  ConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry,
+              DType compute)
+      : in_(in), out_(out), kernel_(kernel), geometry_(geometry), compute_(compute) {}
 
  private:
   int64_t in_;
   int64_t out_;
   std::array<int64_t, 3> kernel_;
   ConvGeometry geometry_;
+  DType compute_;
 };
 
-// output = input * weight + bias (+ residual).
+// output = input * weight + bias (+ residual), summed in fp32.
 struct ConvArgs {
   const ConvWeights* weights = nullptr;
-  ConstTensorView input;     // [F, H, W, in]
-  ConstTensorView residual;  // [F', H', W', out] or empty
-  TensorView output;         // [F', H', W', out]
+  ConstTensorView input;     // [F, H, W, in] of weights->compute()
+  ConstTensorView residual;  // [F', H', W', out] of the output's dtype, or empty
+  TensorView output;         // [F', H', W', out], fp32 or bf16
 };
 
-// [F, H, W, C] to [F, 2H, 2W, C], each pixel doubled in both directions.
+// [F, H, W, C] to [F, 2H, 2W, C], each pixel doubled in both directions; same dtype.
 struct UpsampleNearestArgs {
   ConstTensorView input;
   TensorView output;
 };
 
-// [F, H, W, 2C] to [2F, H, W, C]: channel 2c + j becomes channel c of frame 2f + j.
+// [F, H, W, 2C] to [2F, H, W, C]: channel 2c + j becomes channel c of frame 2f + j; same dtype.
 struct ChannelsToTimeArgs {
   ConstTensorView input;
   TensorView output;
 };
 
-// [C, F, H, W] to [F, H, W, C] and back, then value · scale[c] + shift[c] per channel (null:
+// fp32 [C, F, H, W] to [F, H, W, C] and back, then value · scale[c] + shift[c] per channel (null:
 // unchanged).
 struct ChannelsLastArgs {
   ConstTensorView input;  // [C, F, H, W]

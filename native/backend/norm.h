@@ -32,14 +32,14 @@ struct RmsNormArgs {
 // Channels-last group norm, statistics of a group over `frames_per_norm` consecutive frames, H and
 // W; then weight, bias and SiLU if asked.
 struct GroupNormArgs {
-  ConstTensorView input;   // [F, H, W, C], fp32
+  ConstTensorView input;   // [F, H, W, C], fp32 or bf16
   ConstTensorView weight;  // [C], fp32
   ConstTensorView bias;    // [C], fp32
   int64_t groups = 32;
   int64_t frames_per_norm = 1;  // divides F
   float eps = 1e-6f;
   bool silu = false;
-  TensorView output;  // [F, H, W, C], fp32; may be the input
+  TensorView output;  // [F, H, W, C] of the input's dtype; may be the input
 };
 
 }  // namespace engine

@@ -50,7 +50,8 @@ void check_args(const BlendClustersArgs& args);
 
 // What pack_linear and pack_conv are given.
 void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType compute);
-void check_conv_weights(ConstTensorView weight, ConstTensorView bias, const ConvGeometry& geometry);
+void check_conv_weights(ConstTensorView weight, ConstTensorView bias, const ConvGeometry& geometry,
+                        DType compute);
 // A copy between host and device: same dtype and number of elements.
 void check_copy(ConstTensorView source, TensorView destination);
 

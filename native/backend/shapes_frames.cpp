@@ -4,14 +4,23 @@
 
 namespace engine {
 
+namespace {
+
+// Of a tensor that is fp32 or bf16.
+Types same_as(const ConstTensorView& tensor) {
+  return tensor.dtype() == DType::kBF16 ? Types::kBF16 : Types::kF32;
+}
+
+}  // namespace
+
 void check_args(const GroupNormArgs& args) {
   const ShapeRules rules("group_norm");
   rules.rank("input", args.input, 4);
   const int64_t channels = args.input.dim(3);
-  rules.tensor("input", args.input, args.input.shape(), Types::kF32);
+  rules.tensor("input", args.input, args.input.shape(), Types::kF32OrBF16);
   rules.tensor("weight", args.weight, {channels}, Types::kF32);
   rules.tensor("bias", args.bias, {channels}, Types::kF32);
-  rules.tensor("output", args.output, args.input.shape(), Types::kF32);
+  rules.tensor("output", args.output, args.input.shape(), same_as(args.input));
   rules.require(args.groups > 0 && channels % args.groups == 0,
                 "the groups do not divide the channels");
   rules.require(args.frames_per_norm > 0 && args.input.dim(0) % args.frames_per_norm == 0,
@@ -22,8 +31,8 @@ void check_args(const UpsampleNearestArgs& args) {
   const ShapeRules rules("upsample_nearest");
   rules.rank("input", args.input, 4);
   const Shape in = args.input.shape();
-  rules.tensor("input", args.input, in, Types::kF32);
-  rules.tensor("output", args.output, {in[0], 2 * in[1], 2 * in[2], in[3]}, Types::kF32);
+  rules.tensor("input", args.input, in, Types::kF32OrBF16);
+  rules.tensor("output", args.output, {in[0], 2 * in[1], 2 * in[2], in[3]}, same_as(args.input));
 }
 
 void check_args(const ChannelsToTimeArgs& args) {
@@ -31,8 +40,8 @@ void check_args(const ChannelsToTimeArgs& args) {
   rules.rank("input", args.input, 4);
   const Shape in = args.input.shape();
   rules.require(in[3] % 2 == 0, "the number of channels must be even");
-  rules.tensor("input", args.input, in, Types::kF32);
-  rules.tensor("output", args.output, {2 * in[0], in[1], in[2], in[3] / 2}, Types::kF32);
+  rules.tensor("input", args.input, in, Types::kF32OrBF16);
+  rules.tensor("output", args.output, {2 * in[0], in[1], in[2], in[3] / 2}, same_as(args.input));
 }
 
 void check_args(const ChannelsLastArgs& args) {

@@ -33,9 +33,10 @@ void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType co
   rules.require(compute == DType::kF32 || compute == DType::kBF16, "compute must be fp32 or bf16");
 }
 
-void check_conv_weights(ConstTensorView weight, ConstTensorView bias,
-                        const ConvGeometry& geometry) {
+void check_conv_weights(ConstTensorView weight, ConstTensorView bias, const ConvGeometry& geometry,
+                        DType compute) {
   const ShapeRules rules("pack_conv");
+  rules.require(compute == DType::kF32 || compute == DType::kBF16, "compute must be fp32 or bf16");
   const int rank = weight.shape().rank();
   rules.require(rank == 4 || rank == 5, "weight must be [out, in, (kt,) kh, kw]");
   rules.tensor("weight", weight, weight.shape(), Types::kF32);
@@ -62,11 +63,13 @@ void check_args(const ConvArgs& args) {
   rules.require(args.weights != nullptr, "weights are missing");
   rules.rank("input", args.input, 4);
   const auto& in = args.input;
-  rules.tensor("input", in, {in.dim(0), in.dim(1), in.dim(2), args.weights->in()}, Types::kF32);
+  const Types compute = args.weights->compute() == DType::kBF16 ? Types::kBF16 : Types::kF32;
+  rules.tensor("input", in, {in.dim(0), in.dim(1), in.dim(2), args.weights->in()}, compute);
   const auto size = args.weights->output_size(in.dim(0), in.dim(1), in.dim(2));
   const Shape output{size[0], size[1], size[2], args.weights->out()};
-  rules.tensor("output", args.output, output, Types::kF32);
-  rules.optional("residual", args.residual, output, Types::kF32);
+  rules.tensor("output", args.output, output, Types::kF32OrBF16);
+  rules.optional("residual", args.residual, output,
+                 args.output.dtype() == DType::kBF16 ? Types::kBF16 : Types::kF32);
 }
 
 void check_args(const SelfAttentionArgs& args) {
@@ -118,12 +121,13 @@ void check_args(const BiasedAttentionArgs& args) {
   rules.rank("query", args.query, 4);
   const Shape shape = args.query.shape();
   const int64_t batch = shape[0], length = shape[1], heads = shape[2], width = shape[3];
-  rules.tensor("query", args.query, shape, Types::kF32);
-  rules.tensor("key", args.key, shape, Types::kF32);
-  rules.tensor("value", args.value, shape, Types::kF32);
+  rules.tensor("query", args.query, shape, Types::kF32OrBF16);
+  const Types dtype = args.query.dtype() == DType::kBF16 ? Types::kBF16 : Types::kF32;
+  rules.tensor("key", args.key, shape, dtype);
+  rules.tensor("value", args.value, shape, dtype);
   rules.optional("bias", args.bias, {heads, length, length}, Types::kF32);
   rules.optional("key_mask", args.key_mask, {batch, length}, Types::kU8);
-  rules.tensor("output", args.output, {batch, length, heads * width}, Types::kF32);
+  rules.tensor("output", args.output, {batch, length, heads * width}, dtype);
 }
 
 }  // namespace engine

@@ -115,7 +115,7 @@ TEST(Shapes, ACopyBetweenDtypesIsRefused) {
 class Sizes final : public ConvWeights {
  public:
   Sizes(std::array<int64_t, 3> kernel, ConvGeometry geometry)
-      : ConvWeights(1, 1, kernel, geometry) {}
+      : ConvWeights(1, 1, kernel, geometry, DType::kF32) {}
 };
 
 TEST(ConvWeights, GiveTheSizeOfTheirOutput) {

@@ -159,7 +159,7 @@ Part t5_part(Backend& backend, const Options& options, const Checkpoint& inputs)
 }
 
 Part image_vae_part(Backend& backend, const Options& options, const Checkpoint& inputs) {
-  auto vae = std::make_shared<ImageVae>(ImageVae::load(backend, options.folder));
+  auto vae = std::make_shared<ImageVae>(ImageVae::load(backend, options.folder, options.dtype));
   const auto latents = uploaded(backend, inputs.get("latent"));
   auto last = std::make_shared<Tensor>();
   const VaeFrameSink keep = [last](int64_t, ConstTensorView rgb8) {

@@ -85,14 +85,16 @@ void measure_cross(Backend& backend, const Options& options, int64_t queries, in
              4 * 2 * queries * text * heads * kHeadWidth);
 }
 
-void measure_conv(Backend& backend, const Options& options, Shape input_shape, Shape weight_shape) {
+void measure_conv(Backend& backend, const Options& options, Shape input_shape, Shape weight_shape,
+                  DType dtype) {
   const int64_t kt = weight_shape[2], kh = weight_shape[3], kw = weight_shape[4];
   const ConvGeometry geometry{.stride = {1, 1, 1},
                               .pad_before = {kt - 1, kh / 2, kw / 2},
                               .pad_after = {0, kh / 2, kw / 2}};
-  const Tensor input = random_tensor(input_shape, DType::kF32);
-  const auto weights = backend.pack_conv(random_tensor(weight_shape, DType::kF32), {}, geometry);
-  Tensor output({input.dim(0), input.dim(1), input.dim(2), weights->out()}, DType::kF32);
+  const Tensor input = random_tensor(input_shape, dtype);
+  const auto weights =
+      backend.pack_conv(random_tensor(weight_shape, DType::kF32), {}, geometry, dtype);
+  Tensor output({input.dim(0), input.dim(1), input.dim(2), weights->out()}, dtype);
   const double seconds = best_of(
       [&] {
         backend.conv({weights.get(), input, {}, output});
@@ -100,7 +102,7 @@ void measure_conv(Backend& backend, const Options& options, Shape input_shape, S
       options.seconds);
   const std::string what = "convolution " + std::to_string(kt) + "x" + std::to_string(kh) + "x" +
                            std::to_string(kw) + " to " + std::to_string(weights->out());
-  print_line(what.c_str(), input_shape, DType::kF32, seconds,
+  print_line(what.c_str(), input_shape, dtype, seconds,
              2 * output.elements() * weights->in() * kt * kh * kw);
 }
 
@@ -121,12 +123,14 @@ void run(const Options& options) {
     measure_self(backend, options, kTemporal, 5, 64, 2, dtype);
   }
   // Input [F, H, W, C]; weight [out, in, kt, kh, kw]. FLOPs count the padding as if it were data.
-  measure_conv(backend, options, {5, 30, 54, 512}, {512, 512, 3, 3, 3});
-  measure_conv(backend, options, {17, 30, 54, 128}, {128, 128, 3, 3, 3});
-  measure_conv(backend, options, {4, 60, 107, 512}, {512, 512, 1, 3, 3});
-  measure_conv(backend, options, {2, 240, 426, 128}, {128, 128, 1, 3, 3});
-  measure_conv(backend, options, {2, 240, 426, 128}, {3, 128, 1, 3, 3});
-  measure_conv(backend, options, {4, 64, 64, 16}, {16, 16, 1, 3, 3});
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    measure_conv(backend, options, {5, 30, 54, 512}, {512, 512, 3, 3, 3}, dtype);
+    measure_conv(backend, options, {17, 30, 54, 128}, {128, 128, 3, 3, 3}, dtype);
+    measure_conv(backend, options, {4, 60, 107, 512}, {512, 512, 1, 3, 3}, dtype);
+    measure_conv(backend, options, {2, 240, 426, 128}, {128, 128, 1, 3, 3}, dtype);
+    measure_conv(backend, options, {2, 240, 426, 128}, {3, 128, 1, 3, 3}, dtype);
+    measure_conv(backend, options, {4, 64, 64, 16}, {16, 16, 1, 3, 3}, dtype);
+  }
 }
 
 Options parse(int count, char** arguments) {

@@ -252,7 +252,7 @@ GoldenChecks run_pipeline(const GoldenCase& golden, Backend& backend,
                           const GoldenOptions& options) {
   const PipelineFolders folders = folders_of(golden, options);
   const STDiT3Weights weights = load_stdit3(folders.transformer, backend, options.dtype);
-  VideoVae vae = VideoVae::load(backend, folders.vae);
+  VideoVae vae = VideoVae::load(backend, folders.vae, options.dtype);
   const TextStage text(backend, folders.tokenizer, folders.text_encoder,
                        golden.tensor("ids").dim(1));
 

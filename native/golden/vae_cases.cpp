@@ -18,7 +18,7 @@ VideoVae load_vae(const GoldenCase& golden, Backend& backend, const GoldenOption
       json_int_or(json, "micro_frame_size", config.micro_frame_size, golden.name(), 1, 4096);
   config.micro_batch_size =
       json_int_or(json, "micro_batch_size", config.micro_batch_size, golden.name(), 1, 4096);
-  return VideoVae::load(backend, folder, config, parts);
+  return VideoVae::load(backend, folder, config, DType::kF32, parts);
 }
 
 // [F, H, W, C] in the backend's memory to [C, F, H, W] on the host.

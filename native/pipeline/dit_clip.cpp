@@ -18,7 +18,7 @@ constexpr int64_t kGuidedChannels = 3;
 class DitClip : public ImageClip {
  public:
   DitClip(ModelParts& parts, const ModelFamily& family, const std::string& model_index, DType dtype)
-      : ImageClip(parts),
+      : ImageClip(parts, dtype),
         family_(family),
         weights_(parts.load("transformer", dtype,
                             [&](const std::filesystem::path& folder) {

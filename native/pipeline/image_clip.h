@@ -35,10 +35,10 @@ class ImageSampler : public ClipSampler {
 
 class ImageClip : public ClipModel {
  public:
-  explicit ImageClip(ModelParts& parts)
+  ImageClip(ModelParts& parts, DType dtype)
       : backend_(parts.backend()),
-        vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
-          return ImageVae::load(backend_.finishing_lane(), folder);
+        vae_(parts.load("vae", dtype, [&](const std::filesystem::path& folder) {
+          return ImageVae::load(backend_.finishing_lane(), folder, dtype);
         })) {}
 
   void decode(ConstTensorView latent, int frames, const VaeFrameSink& sink,

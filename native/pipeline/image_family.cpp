@@ -59,13 +59,14 @@ DenoiseBytes ImageFamily::denoise_bytes(const RenderRequest& request, DType comp
                    latents_bytes(request, joint().in_channels, kLatentsKept)};
 }
 
-VaeBytes ImageFamily::vae_bytes(const Json& vae, const RenderRequest* request) const {
+VaeBytes ImageFamily::vae_bytes(const Json& vae, DType compute,
+                                const RenderRequest* request) const {
   const ImageVaeConfig config = parse_image_vae_config(vae, "vae/config.json");
-  VaeBytes bytes{.weights = image_vae_weights_bytes(config)};
+  VaeBytes bytes{.weights = image_vae_weights_bytes(config, compute)};
   if (request == nullptr) return bytes;
   const LatentSize size = latent_size(*request);
-  bytes.decode =
-      image_vae_peak_bytes(config, kPixelsPerLatent * size.height, kPixelsPerLatent * size.width);
+  bytes.decode = image_vae_peak_bytes(config, compute, kPixelsPerLatent * size.height,
+                                      kPixelsPerLatent * size.width);
   return bytes;
 }
 

@@ -21,7 +21,7 @@ class ImageFamily : public ModelFamily {
   int64_t latent_channels() const override { return joint().in_channels; }
   DenoiseBytes denoise_bytes(const RenderRequest& request, DType compute,
                              const CachePolicy& policy) const override;
-  VaeBytes vae_bytes(const Json& vae, const RenderRequest* request) const override;
+  VaeBytes vae_bytes(const Json& vae, DType compute, const RenderRequest* request) const override;
   Json identity(const RenderRequest& request) const override;
 
  protected:

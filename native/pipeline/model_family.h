@@ -83,7 +83,8 @@ class ModelFamily {
   virtual DenoiseBytes denoise_bytes(const RenderRequest& request, DType compute,
                                      const CachePolicy& policy) const = 0;
   // `request` may be null.
-  virtual VaeBytes vae_bytes(const Json& vae, const RenderRequest* request) const = 0;
+  virtual VaeBytes vae_bytes(const Json& vae, DType compute,
+                             const RenderRequest* request) const = 0;
 
   // The model in memory; the family must outlive it, and so must `parts`. Throws as
   // Engine::load().

@@ -12,7 +12,7 @@
 namespace engine {
 namespace {
 
-// Text encoder and VAE compute in fp32, whatever the transformer's dtype.
+// The text encoder computes in fp32, whatever the dtype of transformer and VAE.
 constexpr DType kSideDtype = DType::kF32;
 
 std::string read_config_text(const std::filesystem::path& file) {
@@ -29,7 +29,7 @@ std::string read_config_text_or_none(const std::filesystem::path& file) {
 
 // Weights of text encoder and VAE, and the bytes of text encoding and decoding, which are over
 // before or begin after denoising.
-PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs,
+PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs, DType compute,
                      const RenderRequest* request) {
   PlanBytes bytes;
   if (family.text_tokens() > 0 && !configs.text_encoder.empty()) {
@@ -39,7 +39,8 @@ PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs,
     bytes.text_encoding = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
   }
   if (!configs.vae.empty()) {
-    const VaeBytes vae = family.vae_bytes(parse_json(configs.vae, "vae/config.json"), request);
+    const VaeBytes vae =
+        family.vae_bytes(parse_json(configs.vae, "vae/config.json"), compute, request);
     bytes.weights = vae.weights;
     bytes.decode = vae.decode;
   }
@@ -61,7 +62,7 @@ ModelConfigs read_model_configs(const std::filesystem::path& model) {
 
 PlannedWeights planned_weights_bytes(const ModelConfigs& configs, DType dtype) {
   const auto family = model_family(configs);
-  const PlanBytes bytes = side_bytes(*family, configs, nullptr);
+  const PlanBytes bytes = side_bytes(*family, configs, dtype, nullptr);
   return {.text_encoder = bytes.text_encoder,
           .others = family->weights_bytes(dtype) + bytes.weights};
 }
@@ -70,7 +71,7 @@ Plan make_plan(const ModelConfigs& configs, const RenderRequest& request, DType 
   check_request(request);
   const auto family = model_family(configs);
   family->check(request);
-  return make_plan(*family, request, dtype, side_bytes(*family, configs, &request));
+  return make_plan(*family, request, dtype, side_bytes(*family, configs, dtype, &request));
 }
 
 void check_prompts(const ModelConfigs& configs, const std::vector<std::string>& prompts) {

@@ -13,7 +13,7 @@ namespace {
 class PixartClip : public ImageClip {
  public:
   PixartClip(ModelParts& parts, const ModelFamily& family, DType dtype)
-      : ImageClip(parts),
+      : ImageClip(parts, dtype),
         family_(family),
         weights_(parts.load("transformer", dtype,
                             [&](const std::filesystem::path& folder) {

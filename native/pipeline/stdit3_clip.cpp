@@ -78,8 +78,8 @@ class STDiT3Clip : public ClipModel {
                               return load_stdit3(folder, backend_, dtype);
                             })),
         text_(parts, weights_.config.model_max_length),
-        vae_(parts.load("vae", DType::kF32, [&](const std::filesystem::path& folder) {
-          return VideoVae::load(backend_.finishing_lane(), folder);
+        vae_(parts.load("vae", dtype, [&](const std::filesystem::path& folder) {
+          return VideoVae::load(backend_.finishing_lane(), folder, dtype);
         })) {}
 
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {

@@ -83,11 +83,12 @@ class STDiT3Family : public ModelFamily {
                                 config_.caption_channels, compute) +
                      latents_bytes(request, config_.in_channels, 2)};
   }
-  VaeBytes vae_bytes(const Json& vae, const RenderRequest* request) const override {
+  VaeBytes vae_bytes(const Json& vae, DType compute, const RenderRequest* request) const override {
     const VideoVaeConfig config = parse_vae_config(vae, "vae/config.json");
-    VaeBytes bytes{.weights = vae_weights_bytes(config, /*with_encoder=*/false)};
+    VaeBytes bytes{.weights = vae_weights_bytes(config, compute, /*with_encoder=*/false)};
     if (request == nullptr) return bytes;
-    bytes.decode = vae_peak_bytes(config, request->frames, request->height, request->width);
+    bytes.decode =
+        vae_peak_bytes(config, compute, request->frames, request->height, request->width);
     return bytes;
   }
 

@@ -372,7 +372,9 @@ void biased_attention(const CpuContext& context, const BiasedAttentionArgs& args
     const int64_t b = sequence / heads, head = sequence % heads;
     const int64_t first = (b * length * heads + head) * width;
     const auto rows = [&](const ConstTensorView& tensor) {
-      return HeadRows{.data = element(tensor, first), .stride = heads * width};
+      return HeadRows{.data = element(tensor, first),
+                      .stride = heads * width,
+                      .bf16 = tensor.dtype() == DType::kBF16};
     };
     return SequenceTask{
         .query = rows(args.query),

@@ -36,9 +36,10 @@ std::vector<Case> cases() {
 
 Tensor output_of(const ConvWeights& weights, const Tensor& input) {
   const auto size = weights.output_size(input.dim(0), input.dim(1), input.dim(2));
-  return Tensor({size[0], size[1], size[2], weights.out()}, DType::kF32);
+  return Tensor({size[0], size[1], size[2], weights.out()}, input.dtype());
 }
 
+// The output has the dtype of the input.
 Tensor run(const CpuContext& context, const ConvWeights& weights, const Tensor& input,
            ConstTensorView residual) {
   Tensor output = output_of(weights, input);
@@ -46,24 +47,30 @@ Tensor run(const CpuContext& context, const ConvWeights& weights, const Tensor& 
   return output;
 }
 
+void expect_agreement(const CpuContext& context, const Case& one, DType dtype, bool full) {
+  const float spread = 1.0f / std::sqrt(float(one.weight.elements() / one.weight[0]));
+  const Tensor weight = random_tensor(one.weight, DType::kF32, 1, spread);
+  const Tensor bias = random_tensor({one.weight[0]}, DType::kF32, 2);
+  const Tensor input = random_tensor(one.input, dtype, 3);
+  const ConstTensorView used_bias = full ? ConstTensorView(bias) : ConstTensorView();
+  const auto expected_weights = plain::pack_conv(weight, used_bias, one.geometry, dtype);
+  Tensor expected = output_of(*expected_weights, input);
+  const Tensor residual = random_tensor(expected.shape(), dtype, 4);
+  const ConstTensorView used_residual = full ? ConstTensorView(residual) : ConstTensorView();
+  plain::conv({expected_weights.get(), input, used_residual, expected});
+  const auto weights = pack_conv(context, weight, used_bias, one.geometry, dtype);
+  // In bf16 both round the same sum, which may lie on either side of a rounding boundary.
+  const double bound = dtype == DType::kBF16 ? 0x1p-7 : 5e-6;
+  EXPECT_LT(largest_error(run(context, *weights, input, used_residual), expected), bound)
+      << describe(context) << " " << dtype_name(dtype) << " input " << one.input.to_string()
+      << " weight " << one.weight.to_string();
+}
+
 TEST(CpuConv, AgreesWithThePlainOneWithAndWithoutBiasAndResidual) {
   for (const CpuContext& context : contexts(2)) {
     for (const Case& one : cases()) {
-      const float spread = 1.0f / std::sqrt(float(one.weight.elements() / one.weight[0]));
-      const Tensor weight = random_tensor(one.weight, DType::kF32, 1, spread);
-      const Tensor bias = random_tensor({one.weight[0]}, DType::kF32, 2);
-      const Tensor input = random_tensor(one.input, DType::kF32, 3);
-      for (const bool full : {false, true}) {
-        const ConstTensorView used_bias = full ? ConstTensorView(bias) : ConstTensorView();
-        const auto expected_weights = plain::pack_conv(weight, used_bias, one.geometry);
-        Tensor expected = output_of(*expected_weights, input);
-        const Tensor residual = random_tensor(expected.shape(), DType::kF32, 4);
-        const ConstTensorView used_residual = full ? ConstTensorView(residual) : ConstTensorView();
-        plain::conv({expected_weights.get(), input, used_residual, expected});
-        const auto weights = pack_conv(context, weight, used_bias, one.geometry);
-        EXPECT_LT(largest_error(run(context, *weights, input, used_residual), expected), 5e-6)
-            << describe(context) << " input " << one.input.to_string() << " weight "
-            << one.weight.to_string();
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        for (const bool full : {false, true}) expect_agreement(context, one, dtype, full);
       }
     }
   }
@@ -72,8 +79,8 @@ TEST(CpuConv, AgreesWithThePlainOneWithAndWithoutBiasAndResidual) {
 TEST(CpuConv, AddsAResidualThatIsTheOutputItself) {
   for (const CpuContext& context : contexts(2)) {
     const Tensor input = random_tensor({2, 9, 11, 20}, DType::kF32, 1);
-    const auto weights =
-        pack_conv(context, random_tensor({70, 20, 3, 3}, DType::kF32, 2, 0.1f), {}, kSame);
+    const auto weights = pack_conv(context, random_tensor({70, 20, 3, 3}, DType::kF32, 2, 0.1f), {},
+                                   kSame, DType::kF32);
     const Tensor residual = random_tensor({2, 9, 11, 70}, DType::kF32, 3);
     const Tensor apart = run(context, *weights, input, residual);
     Tensor in_place = to_f32(residual);
@@ -83,20 +90,22 @@ TEST(CpuConv, AddsAResidualThatIsTheOutputItself) {
 }
 
 TEST(CpuConv, KeepsBitsOnAnyThreadsAndNumberOfFrames) {
-  const Tensor weight = random_tensor({48, 24, 3, 3}, DType::kF32, 1, 0.1f);
-  const Tensor input = random_tensor({3, 20, 31, 24}, DType::kF32, 2);
-  for (const CpuContext& one : contexts(1)) {
-    const auto weights = pack_conv(one, weight, {}, kSame);
-    const Tensor whole = run(one, *weights, input, {});
-    for (const int threads : {2, 5}) {
-      CpuContext context = one;
-      context.threads = threads;
-      EXPECT_TRUE(same_bits(run(context, *weights, input, {}), whole)) << describe(context);
-      Tensor frame({1, 20, 31, 24}, DType::kF32);
-      const ConstTensorView second = ConstTensorView(input).rows(1, 1);
-      std::memcpy(frame.view().data(), second.data(), second.bytes());
-      EXPECT_TRUE(same_bits(run(context, *weights, frame, {}), ConstTensorView(whole).rows(1, 1)))
-          << describe(context);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor weight = random_tensor({48, 24, 3, 3}, DType::kF32, 1, 0.1f);
+    const Tensor input = random_tensor({3, 20, 31, 24}, dtype, 2);
+    for (const CpuContext& one : contexts(1)) {
+      const auto weights = pack_conv(one, weight, {}, kSame, dtype);
+      const Tensor whole = run(one, *weights, input, {});
+      for (const int threads : {2, 5}) {
+        CpuContext context = one;
+        context.threads = threads;
+        EXPECT_TRUE(same_bits(run(context, *weights, input, {}), whole)) << describe(context);
+        Tensor frame({1, 20, 31, 24}, dtype);
+        const ConstTensorView second = ConstTensorView(input).rows(1, 1);
+        std::memcpy(frame.view().data(), second.data(), second.bytes());
+        EXPECT_TRUE(same_bits(run(context, *weights, frame, {}), ConstTensorView(whole).rows(1, 1)))
+            << describe(context);
+      }
     }
   }
 }

@@ -117,9 +117,9 @@ std::unique_ptr<LinearWeights> CpuBackend::pack_linear(ConstTensorView weight, C
 }
 
 std::unique_ptr<ConvWeights> CpuBackend::pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                                   ConvGeometry geometry) {
-  check_conv_weights(weight, bias, geometry);
-  return cpu::pack_conv(context_, weight, bias, geometry);
+                                                   ConvGeometry geometry, DType compute) {
+  check_conv_weights(weight, bias, geometry, compute);
+  return cpu::pack_conv(context_, weight, bias, geometry, compute);
 }
 
 Tensor CpuBackend::pack_tensor(ConstTensorView values, DType dtype) {

@@ -20,7 +20,7 @@ class CpuBackend : public Backend {
   std::unique_ptr<LinearWeights> pack_linear(ConstTensorView weight, ConstTensorView bias,
                                              DType compute) override;
   std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                         ConvGeometry geometry) override;
+                                         ConvGeometry geometry, DType compute) override;
   Tensor pack_tensor(ConstTensorView values, DType dtype) override;
   void keep_packed_in(PackedStore* store) override;
 

@@ -111,6 +111,34 @@ TOCAFARM_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
+// The factor of a row, fp32 or bf16, for all columns.
+TOCAFARM_INLINE Vec spread(float value) {
+  return broadcast(value);
+}
+TOCAFARM_INLINE Vec spread(uint16_t value) {
+  return broadcast(__builtin_bit_cast(float, uint32_t{value} << 16));
+}
+
+#if defined(__AVX512BF16__)
+// Two consecutive bf16 of a row, or of a column: one step of a product.
+struct Pair {
+  uint16_t numbers[2];
+};
+
+TOCAFARM_INLINE __m512bh load(const Pair* from) {
+  __m512i value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return reinterpret_cast<__m512bh>(value);
+}
+TOCAFARM_INLINE __m512bh spread(Pair value) {
+  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(__builtin_bit_cast(int32_t, value)));
+}
+// a[0] b[0] + a[1] b[1] + c, subnormal numbers as zero.
+TOCAFARM_INLINE Vec fma(__m512bh a, __m512bh b, Vec c) {
+  return _mm512_dpbf16_ps(c, a, b);
+}
+#endif
+
 TOCAFARM_INLINE Vec max(Vec a, Vec b) {
   return a > b ? a : b;
 }

@@ -42,10 +42,9 @@ class GroupNorm {
   void run(int64_t first) {
     std::fill(sums_.begin(), sums_.end(), 0.0);
     std::fill(squares_.begin(), squares_.end(), 0.0);
-    const float* x = args_.input.f32() + first;
     parallel_ranges(context_, slabs_, slab_pixels_ * channels_ * 4,
                     [&](int64_t begin, int64_t end) {
-                      for (int64_t slab = begin; slab < end; ++slab) sum_slab(x, slab);
+                      for (int64_t slab = begin; slab < end; ++slab) sum_slab(first, slab);
                     });
     for (int64_t group = 0; group < args_.groups; ++group) finish_group(group);
     parallel_ranges(context_, (pixels_ + fold_ - 1) / fold_, row() * 8,
@@ -58,17 +57,19 @@ class GroupNorm {
   static size_t to_size(int64_t count) { return static_cast<size_t>(count); }
   int64_t row() const { return fold_ * channels_; }
 
-  void sum_slab(const float* x, int64_t slab) {
+  // Of the norm whose first element is `first`.
+  void sum_slab(int64_t first, int64_t slab) {
     const ReductionKernels& kernels = reduction_kernels(context_.isa);
-    const int64_t first = slab * slab_pixels_;
-    const int64_t count = std::min(slab_pixels_, pixels_ - first);
+    const int64_t pixel = slab * slab_pixels_;
+    const int64_t count = std::min(slab_pixels_, pixels_ - pixel);
     const int64_t rows = count / fold_, rest = count % fold_;
     double* sums = sums_.data() + slab * row();
     double* squares = squares_.data() + slab * row();
-    const float* from = x + first * channels_;
-    kernels.channel_moments(from, rows, row(), sums, squares);
+    const int64_t from = first + pixel * channels_;
+    kernels.channel_moments(row_of(args_.input, from), rows, row(), sums, squares);
     if (rest > 0) {
-      kernels.channel_moments(from + rows * row(), 1, rest * channels_, sums, squares);
+      kernels.channel_moments(row_of(args_.input, from + rows * row()), 1, rest * channels_, sums,
+                              squares);
     }
   }
 
@@ -101,10 +102,8 @@ class GroupNorm {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t element = first + r * row();
       const int64_t count = std::min(row(), pixels_ * channels_ - r * row());
-      float* to = args_.output.f32() + element;
-      kernels.affine(args_.input.f32() + element, mean_.data(), factor_.data(), bias_.data(), to,
-                     count);
-      if (args_.silu) kernels.silu(to, {to}, count);
+      kernels.normalise(row_of(args_.input, element), mean_.data(), factor_.data(), bias_.data(),
+                        args_.silu, row_of(args_.output, element), count);
     }
   }
 

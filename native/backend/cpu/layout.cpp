@@ -12,16 +12,19 @@ namespace engine::cpu {
 void upsample_nearest(const CpuContext& context, const UpsampleNearestArgs& args) {
   check_args(args);
   const int64_t width = args.input.dim(2), channels = args.input.dim(3);
-  const size_t pixel_bytes = static_cast<size_t>(channels) * sizeof(float);
-  const size_t row_bytes = 2 * static_cast<size_t>(width) * pixel_bytes;
+  const int64_t pixel_bytes = channels * static_cast<int64_t>(dtype_bytes(args.input.dtype()));
+  const int64_t row_bytes = 2 * width * pixel_bytes;
+  const auto* input = static_cast<const std::byte*>(args.input.data());
+  auto* output = static_cast<std::byte*>(args.output.data());
   const auto work = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const float* from = args.input.f32() + row * width * channels;
-      float* to = args.output.f32() + row * 4 * width * channels;
+      const std::byte* from = input + row * width * pixel_bytes;
+      std::byte* to = output + row * 2 * row_bytes;
       for (int64_t pixel = 0; pixel < 2 * width; ++pixel) {
-        std::memcpy(to + pixel * channels, from + pixel / 2 * channels, pixel_bytes);
+        std::memcpy(to + pixel * pixel_bytes, from + pixel / 2 * pixel_bytes,
+                    static_cast<size_t>(pixel_bytes));
       }
-      std::memcpy(to + 2 * width * channels, to, row_bytes);
+      std::memcpy(to + row_bytes, to, static_cast<size_t>(row_bytes));
     }
   };
   parallel_ranges(context, args.input.dim(0) * args.input.dim(1), width * channels * 20, work);
@@ -33,10 +36,10 @@ void channels_to_time(const CpuContext& context, const ChannelsToTimeArgs& args)
   const auto work = [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t frame = row / pixels, pixel = row % pixels;
-      float* even = args.output.f32() + (2 * frame * pixels + pixel) * channels;
+      const int64_t even = (2 * frame * pixels + pixel) * channels;
       pointwise_kernels(context.isa)
-          .split_pairs(args.input.f32() + row * 2 * channels, even, even + pixels * channels,
-                       channels);
+          .split_pairs(row_of(args.input, row * 2 * channels), row_of(args.output, even),
+                       row_of(args.output, even + pixels * channels), channels);
     }
   };
   parallel_ranges(context, args.input.dim(0) * pixels, channels * 16, work);

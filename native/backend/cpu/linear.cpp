@@ -23,18 +23,18 @@ class MatrixRows final : public RowSource {
   MatrixRows(const LinearKernels& kernels, ConstTensorView matrix)
       : kernels_(kernels), matrix_(matrix) {}
 
-  TapRange locate(int64_t first, int64_t count, const float** pointers, int64_t,
+  TapRange locate(int64_t first, int64_t count, const void** pointers, int64_t,
                   float* copy) const override {
     const int64_t width = matrix_.dim(1);
-    if (bf16()) kernels_.widen(matrix_.bf16() + first * width, copy, count * width);
-    const float* rows = bf16() ? copy : matrix_.f32() + first * width;
+    if (widened()) kernels_.widen(matrix_.bf16() + first * width, copy, count * width);
+    const float* rows = widened() ? copy : matrix_.f32() + first * width;
     for (int64_t i = 0; i < count; ++i) pointers[i] = rows + i * width;
     return {};
   }
-  int64_t copy_floats_a_row() const override { return bf16() ? matrix_.dim(1) : 0; }
+  int64_t copy_floats_a_row() const override { return widened() ? matrix_.dim(1) : 0; }
 
  private:
-  bool bf16() const { return matrix_.dtype() == DType::kBF16; }
+  bool widened() const { return matrix_.dtype() == DType::kBF16; }
 
   const LinearKernels& kernels_;
   ConstTensorView matrix_;

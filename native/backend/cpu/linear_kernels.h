@@ -11,19 +11,21 @@ enum class Epilogue : int { kNone, kGeluTanh, kSilu };
 
 // output[r, :] = epilogue(Σ_t Σ_i rows[t][r][i] · panel[t, i, :] + bias) + residual[r, :].
 struct PanelProduct {
-  const float* const* rows = nullptr;  // [taps, row_stride] pointers to `depth` floats each
-  int64_t row_stride = 0;              // pointers from one tap to the next
+  const void* const* rows = nullptr;  // [taps, row_stride] pointers to `depth` numbers each
+  bool rows_bf16 = false;             // else fp32
+  int64_t row_stride = 0;             // pointers from one tap to the next
   int64_t row_count = 0;
   int64_t taps = 1;
   int64_t depth = 0;
-  const void* panel = nullptr;  // [taps · depth, panel_columns], fp32 or bf16
+  const void* panel = nullptr;  // [taps · depth, panel_columns], fp32 or bf16; pairs:
+                                // [taps · depth / 2, panel_columns, 2], bf16
   bool panel_bf16 = false;
   float* sums = nullptr;        // scratch: [row_count, panel_columns]
   float* piece = nullptr;       // scratch for a bf16 panel: piece_floats
   const float* bias = nullptr;  // [panel_columns]
   Epilogue epilogue = Epilogue::kNone;
-  const float* residual = nullptr;  // [row_count, output_stride] from this panel's column, or null
-  void* output = nullptr;           // likewise
+  const void* residual = nullptr;  // [row_count, output_stride] from this panel's column, or null
+  void* output = nullptr;          // likewise, of the same dtype
   bool output_bf16 = false;
   int64_t output_stride = 0;
   int64_t columns = 0;  // how many of the panel's columns exist
@@ -46,6 +48,9 @@ extern const LinearKernels linear_kernels;
 }
 namespace avx512 {
 extern const LinearKernels linear_kernels;
-}
+// The product where rows are bf16 and the panel is made of pairs: depth is even, and the CPU
+// multiplies bf16.
+void multiply_pairs(const PanelProduct& product);
+}  // namespace avx512
 
 }  // namespace engine::cpu

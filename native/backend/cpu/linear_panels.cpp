@@ -49,7 +49,7 @@ Cut cut_work(int64_t rows, int64_t panels, int threads) {
 }
 
 struct TaskMemory {
-  const float** pointers;
+  const void** pointers;
   float* sums;
   float* piece;
   float* copy;
@@ -71,8 +71,10 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
     const int64_t place = first * panels.columns + column;
     const int64_t values =
         (panel * panels.taps + taps.first) * panels.depth * kernels.panel_columns;
-    kernels.multiply({
+    const auto multiply = panels.pairs ? avx512::multiply_pairs : kernels.multiply;
+    multiply({
         .rows = memory.pointers + taps.first * cut.block_rows,
+        .rows_bf16 = product.source->bf16(),
         .row_stride = cut.block_rows,
         .row_count = count,
         .taps = taps.last - taps.first,
@@ -84,7 +86,9 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
         .piece = memory.piece,
         .bias = panels.bias.view().f32() + column,
         .epilogue = product.epilogue,
-        .residual = product.residual == nullptr ? nullptr : product.residual + place,
+        .residual = product.residual == nullptr ? nullptr
+                                                : static_cast<const std::byte*>(product.residual) +
+                                                      static_cast<size_t>(place) * output_bytes,
         .output =
             static_cast<std::byte*>(product.output) + static_cast<size_t>(place) * output_bytes,
         .output_bf16 = product.output_bf16,
@@ -94,8 +98,8 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
   }
 }
 
-// weight: [columns, depth, taps]; panels: [panels, taps · depth, panel columns].
-void fill_panels(ConstTensorView weight, int64_t taps, TensorView panels) {
+// weight: [columns, depth, taps]; panels: [panels, taps · depth, panel columns], or pairs of lines.
+void fill_panels(ConstTensorView weight, int64_t taps, bool pairs, TensorView panels) {
   const int64_t columns = weight.dim(0), depth = weight.elements() / columns / taps;
   const int64_t width = panels.dim(2);
   const Tensor source = to_f32(weight);
@@ -104,10 +108,11 @@ void fill_panels(ConstTensorView weight, int64_t taps, TensorView panels) {
     for (int64_t lane = 0; lane < width; ++lane) {
       const int64_t column = panel * width + lane;
       const float value = column < columns ? source.f32()[(column * depth + i) * taps + tap] : 0.0f;
+      const int64_t place = pairs ? (line / 2 * width + lane) * 2 + line % 2 : line * width + lane;
       if (panels.dtype() == DType::kBF16) {
-        panels.bf16()[line * width + lane] = bf16_from_float(value);
+        panels.bf16()[place] = bf16_from_float(value);
       } else {
-        panels.f32()[line * width + lane] = value;
+        panels.f32()[place] = value;
       }
     }
   }
@@ -135,14 +140,16 @@ const LinearKernels& linear_kernels_for(Isa isa) {
 }
 
 Panels pack_panels(const CpuContext& context, ConstTensorView weight, int64_t taps,
-                   ConstTensorView bias, DType storage) {
+                   ConstTensorView bias, DType storage, bool pairs) {
   const int64_t columns = weight.dim(0), depth = weight.elements() / columns / taps;
   const int64_t width = linear_kernels_for(context.isa).panel_columns;
   const int64_t panel_count = ceil_div(columns, width);
-  const std::string layout = "panels of " + std::to_string(columns) + " columns";
-  Panels panels{.taps = taps, .depth = depth, .columns = columns, .values = {}, .bias = {}};
+  const std::string layout =
+      (pairs ? "pairs of " : "panels of ") + std::to_string(columns) + " columns";
+  Panels panels{
+      .taps = taps, .depth = depth, .columns = columns, .values = {}, .pairs = pairs, .bias = {}};
   panels.values = keep_packed(context.packed, layout, {panel_count, taps * depth, width}, storage,
-                              [&](TensorView packed) { fill_panels(weight, taps, packed); });
+                              [&](TensorView packed) { fill_panels(weight, taps, pairs, packed); });
   panels.bias = keep_packed(context.packed, "bias", {panel_count * width}, DType::kF32,
                             [&](TensorView packed) { fill_bias(bias, packed); });
   return panels;
@@ -154,17 +161,17 @@ void multiply_rows(const CpuContext& context, const RowProduct& product) {
   const Panels& panels = *product.panels;
   const Cut cut = cut_work(product.rows, panels.values.dim(0), context.threads);
   ScratchLayout layout;
-  const size_t pointers = layout.add<const float*>(panels.taps * cut.block_rows);
+  const size_t pointers = layout.add<const void*>(panels.taps * cut.block_rows);
   const size_t sums = layout.add<float>(cut.block_rows * kernels.panel_columns);
-  const bool bf16 = panels.values.dtype() == DType::kBF16;
-  const size_t piece = layout.add<float>(bf16 ? kernels.piece_floats : 0);
+  const bool widened = panels.values.dtype() == DType::kBF16 && !panels.pairs;
+  const size_t piece = layout.add<float>(widened ? kernels.piece_floats : 0);
   const size_t copy = layout.add<float>(cut.block_rows * product.source->copy_floats_a_row());
   const Scratch scratch(0, static_cast<size_t>(context.threads), layout.bytes());
 #pragma omp parallel for num_threads(context.threads) schedule(dynamic, 1)
   for (int64_t task = 0; task < cut.blocks * cut.panel_groups; ++task) {
     std::byte* mine = scratch.part(static_cast<size_t>(omp_get_thread_num()));
     run_task(product, kernels, cut, task,
-             {.pointers = reinterpret_cast<const float**>(mine + pointers),
+             {.pointers = reinterpret_cast<const void**>(mine + pointers),
               .sums = reinterpret_cast<float*>(mine + sums),
               .piece = reinterpret_cast<float*>(mine + piece),
               .copy = reinterpret_cast<float*>(mine + copy)});

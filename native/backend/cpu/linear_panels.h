@@ -17,15 +17,17 @@ struct Panels {
   int64_t taps = 1;
   int64_t depth = 0;
   int64_t columns = 0;
-  Tensor
-      values;   // [panels, taps · depth, panel_columns], fp32 or bf16; columns past the last are 0
+  // [panels, taps · depth, panel_columns], fp32 or bf16; columns past the last are 0. With `pairs`
+  // [panels, taps · depth / 2, panel_columns, 2], bf16, for rows of bf16.
+  Tensor values;
+  bool pairs = false;
   Tensor bias;  // [panels · panel_columns], fp32
 };
 
 // weight: [columns, depth, taps] in memory, any float dtype; bias: [columns] or empty. storage:
-// kF32 or kBF16.
+// kF32 or kBF16. pairs: of bf16 and an even depth, for CPUs that multiply them.
 Panels pack_panels(const CpuContext& context, ConstTensorView weight, int64_t taps,
-                   ConstTensorView bias, DType storage);
+                   ConstTensorView bias, DType storage, bool pairs = false);
 
 // Taps [first, last) that hold anything but zeros for some row of a block.
 struct TapRange {
@@ -40,19 +42,20 @@ class RowSource {
   // Writes where row first + r of tap t begins to pointers[t * row_stride + r], r < count. `copy`
   // is memory for count * copy_floats_a_row floats that lives as long as the pointers. Taps outside
   // the returned range are left out: adding zeros changes no bit.
-  virtual TapRange locate(int64_t first, int64_t count, const float** pointers, int64_t row_stride,
+  virtual TapRange locate(int64_t first, int64_t count, const void** pointers, int64_t row_stride,
                           float* copy) const = 0;
   virtual int64_t copy_floats_a_row() const { return 0; }
+  virtual bool bf16() const { return false; }  // what the pointers point to; else fp32
 };
 
-// What to multiply: rows [0, rows), each `taps` times `depth` floats.
+// What to multiply: rows [0, rows), each `taps` times `depth` numbers.
 struct RowProduct {
   const Panels* panels = nullptr;
   const RowSource* source = nullptr;
   int64_t rows = 0;
   Epilogue epilogue = Epilogue::kNone;
-  const float* residual = nullptr;  // [rows, columns] or null
-  void* output = nullptr;           // [rows, columns]
+  const void* residual = nullptr;  // [rows, columns] of the output's dtype, or null
+  void* output = nullptr;          // [rows, columns]
   bool output_bf16 = false;
 };
 

@@ -2,6 +2,8 @@
 // element, without a branch or a call, and the compiler makes vectors of them; those with an
 // exponential are written in vectors. All are bound by memory once their rows leave the cache: one
 // read of each input and one write of the output.
+#include <type_traits>
+
 #include "backend/cpu/float_vector.h"
 #include "backend/cpu/row_kernels.h"
 
@@ -147,11 +149,6 @@ void weigh(const float* x, float inverse, const float* weight, Row output, int64
   });
 }
 
-void affine(const float* x, const float* mean, const float* factor, const float* bias,
-            float* output, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) output[i] = fused(x[i] - mean[i], factor[i], bias[i]);
-}
-
 // x / (1 + e^-slope)
 TOCAFARM_INLINE Vec gated(Vec x, Vec slope) {
   const Vec bounded = max(slope, broadcast(-88.0f));  // exp takes no more than 88
@@ -172,6 +169,36 @@ void silu(const float* input, Row output, int64_t n) {
     }
     const Vec x = load_first(input + i, n - i);
     store_first(to + i, gated(x, x), n - i);
+  });
+}
+
+template <bool kSilu, typename Element>
+void normalise_row(const Element* x, const float* mean, const float* factor, const float* bias,
+                   Element* to, int64_t n) {
+  const auto value = [](Vec centred, Vec scale, Vec shift) {
+    const Vec normed = fma(centred, scale, shift);
+    return kSilu ? gated(normed, normed) : normed;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(to + i, value(load(x + i) - load(mean + i), load(factor + i), load(bias + i)));
+  }
+  if (i == n) return;
+  const Vec centred = load_first(x + i, n - i) - load_first(mean + i, n - i);
+  store_first(to + i, value(centred, load_first(factor + i, n - i), load_first(bias + i, n - i)),
+              n - i);
+}
+
+// Input and output are of one type, fp32 or bf16.
+void normalise(ConstRow x, const float* mean, const float* factor, const float* bias, bool silu,
+               Row output, int64_t n) {
+  with_type(output, [=](auto* to) {
+    const auto* from = static_cast<std::remove_pointer_t<decltype(to)> const*>(x.data);
+    if (silu) {
+      normalise_row<true>(from, mean, factor, bias, to, n);
+    } else {
+      normalise_row<false>(from, mean, factor, bias, to, n);
+    }
   });
 }
 
@@ -347,11 +374,19 @@ void rgb8(const float* input, uint8_t* output, int64_t n) {
   }
 }
 
-void split_pairs(const float* input, float* even, float* odd, int64_t n) {
+template <typename Element>
+void split(const Element* input, Element* even, Element* odd, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     even[i] = input[2 * i];
     odd[i] = input[2 * i + 1];
   }
+}
+
+void split_pairs(ConstRow input, Row even, Row odd, int64_t n) {
+  with_type(even, [=](auto* to) {
+    using Element = std::remove_pointer_t<decltype(to)>;
+    split(static_cast<const Element*>(input.data), to, static_cast<Element*>(odd.data), n);
+  });
 }
 
 }  // namespace
@@ -361,7 +396,7 @@ const PointwiseKernels kPointwiseKernels{
     .add_terms = add_terms,
     .modulate = modulate,
     .weigh = weigh,
-    .affine = affine,
+    .normalise = normalise,
     .silu = silu,
     .gelu_tanh = gelu_tanh,
     .gated_gelu = gated_gelu,

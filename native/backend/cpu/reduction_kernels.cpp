@@ -113,7 +113,8 @@ double distance(const float* a, const float* b, int64_t n) {
 }
 
 // The moments of one block of pixels, walked once for each vector of channels.
-void block_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
+template <typename Element>
+void block_moments(const Element* x, int64_t pixels, int64_t channels, double* sums,
                    double* squares) {
   for (int64_t c = 0; c < channels; c += kWideLanes) {
     const int64_t count = channels - c < kWideLanes ? channels - c : kWideLanes;
@@ -130,14 +131,22 @@ void block_moments(const float* x, int64_t pixels, int64_t channels, double* sum
   }
 }
 
-void channel_moments(const float* x, int64_t pixels, int64_t channels, double* sums,
-                     double* squares) {
+template <typename Element>
+void moments_of(const Element* x, int64_t pixels, int64_t channels, double* sums, double* squares) {
   // A block of 16 KiB stays in the first-level cache.
   constexpr int64_t kBlockElements = 4096;
   const int64_t block = channels < kBlockElements ? kBlockElements / channels : 1;
   for (int64_t p = 0; p < pixels; p += block) {
     const int64_t count = pixels - p < block ? pixels - p : block;
     block_moments(x + p * channels, count, channels, sums, squares);
+  }
+}
+
+void channel_moments(ConstRow x, int64_t pixels, int64_t channels, double* sums, double* squares) {
+  if (x.type == RowType::kBF16) {
+    moments_of(static_cast<const uint16_t*>(x.data), pixels, channels, sums, squares);
+  } else {
+    moments_of(static_cast<const float*>(x.data), pixels, channels, sums, squares);
   }
 }
 

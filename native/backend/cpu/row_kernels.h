@@ -46,9 +46,10 @@ struct PointwiseKernels {
                    const float* shift, Row output, int64_t n);
   // output = x · inverse · weight.
   void (*weigh)(const float* x, float inverse, const float* weight, Row output, int64_t n);
-  // output = (x - mean) · factor + bias.
-  void (*affine)(const float* x, const float* mean, const float* factor, const float* bias,
-                 float* output, int64_t n);
+  // output = (x - mean) · factor + bias, and SiLU of it if asked; input and output are of
+  // one type.
+  void (*normalise)(ConstRow x, const float* mean, const float* factor, const float* bias,
+                    bool silu, Row output, int64_t n);
   void (*silu)(const float* input, Row output, int64_t n);
   void (*gelu_tanh)(const float* input, Row output, int64_t n);
   void (*gated_gelu)(const float* gate, const float* value, Row output, int64_t n);
@@ -81,8 +82,8 @@ struct PointwiseKernels {
   void (*update_differences)(const float* fresh, float* const* differences, int count, float scale,
                              int64_t n);
   void (*rgb8)(const float* input, uint8_t* output, int64_t n);
-  // even[i] = input[2i], odd[i] = input[2i + 1].
-  void (*split_pairs)(const float* input, float* even, float* odd, int64_t n);
+  // even[i] = input[2i], odd[i] = input[2i + 1]; all of one type.
+  void (*split_pairs)(ConstRow input, Row even, Row odd, int64_t n);
 };
 
 // Sums in an order that depends on the length and the instruction set alone.
@@ -98,7 +99,7 @@ struct ReductionKernels {
   double (*distance)(const float* a, const float* b, int64_t n);
   // Adds x and x² of `pixels` rows of `channels` to sums[channels] and squares[channels], in
   // double.
-  void (*channel_moments)(const float* x, int64_t pixels, int64_t channels, double* sums,
+  void (*channel_moments)(ConstRow x, int64_t pixels, int64_t channels, double* sums,
                           double* squares);
 };
 

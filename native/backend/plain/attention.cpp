@@ -183,8 +183,8 @@ void biased_attention(const BiasedAttentionArgs& args) {
     for (int64_t j = 0; j < length; ++j) {
       double sum = 0.0;
       for (int64_t c = 0; c < width; ++c) {
-        sum += static_cast<double>(args.query.f32()[place(i) + c]) *
-               static_cast<double>(args.key.f32()[place(j) + c]);
+        sum += static_cast<double>(load(args.query, place(i) + c)) *
+               static_cast<double>(load(args.key, place(j) + c));
       }
       sum *= static_cast<double>(args.scale);
       if (!args.bias.empty()) {
@@ -197,7 +197,7 @@ void biased_attention(const BiasedAttentionArgs& args) {
     for (int64_t c = 0; c < width; ++c) {
       double sum = 0.0;
       for (int64_t j = 0; j < length; ++j) {
-        sum += scores[static_cast<size_t>(j)] * static_cast<double>(args.value.f32()[place(j) + c]);
+        sum += scores[static_cast<size_t>(j)] * static_cast<double>(load(args.value, place(j) + c));
       }
       store(args.output, place(i) + c, sum);
     }

@@ -11,8 +11,9 @@ namespace {
 
 class PlainConvWeights final : public ConvWeights {
  public:
-  PlainConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry)
-      : ConvWeights(in, out, kernel, geometry) {}
+  PlainConvWeights(int64_t in, int64_t out, std::array<int64_t, 3> kernel, ConvGeometry geometry,
+                   DType compute)
+      : ConvWeights(in, out, kernel, geometry, compute) {}
 
   std::vector<float> weight;  // [out, in, kt, kh, kw]
   std::vector<float> bias;    // [out], zeros if there is none
@@ -34,11 +35,10 @@ double convolve(const PlainConvWeights& weights, const ConstTensorView& input,
       inside = inside && at[axis] >= 0 && at[axis] < input.dim(static_cast<int>(axis));
     }
     if (!inside) continue;
-    const float* pixel =
-        input.f32() + ((at[0] * input.dim(1) + at[1]) * input.dim(2) + at[2]) * weights.in();
+    const int64_t pixel = ((at[0] * input.dim(1) + at[1]) * input.dim(2) + at[2]) * weights.in();
     for (int64_t in = 0; in < weights.in(); ++in) {
       const int64_t element = (out * weights.in() + in) * kernel[0] * kernel[1] * kernel[2] + tap;
-      sum += static_cast<double>(pixel[in]) *
+      sum += static_cast<double>(load(input, pixel + in)) *
              static_cast<double>(weights.weight[static_cast<size_t>(element)]);
     }
   }
@@ -48,13 +48,17 @@ double convolve(const PlainConvWeights& weights, const ConstTensorView& input,
 }  // namespace
 
 std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                       ConvGeometry geometry) {
-  check_conv_weights(weight, bias, geometry);
+                                       ConvGeometry geometry, DType compute) {
+  check_conv_weights(weight, bias, geometry, compute);
   const bool deep = weight.shape().rank() == 5;
   const std::array<int64_t, 3> kernel{deep ? weight.dim(2) : 1, weight.dim(deep ? 3 : 2),
                                       weight.dim(deep ? 4 : 3)};
-  auto packed = std::make_unique<PlainConvWeights>(weight.dim(1), weight.dim(0), kernel, geometry);
+  auto packed =
+      std::make_unique<PlainConvWeights>(weight.dim(1), weight.dim(0), kernel, geometry, compute);
   packed->weight.assign(weight.f32(), weight.f32() + weight.elements());
+  if (compute == DType::kBF16) {
+    for (float& value : packed->weight) value = float_from_bf16(bf16_from_float(value));
+  }
   packed->bias.resize(static_cast<size_t>(weight.dim(0)), 0.0f);
   if (!bias.empty()) packed->bias.assign(bias.f32(), bias.f32() + bias.elements());
   return packed;
@@ -70,7 +74,7 @@ void conv(const ConvArgs& args) {
     for (int64_t out = 0; out < weights.out(); ++out) {
       const int64_t element = pixel * weights.out() + out;
       double sum = convolve(weights, args.input, place, out);
-      if (!args.residual.empty()) sum += static_cast<double>(args.residual.f32()[element]);
+      if (!args.residual.empty()) sum += static_cast<double>(load(args.residual, element));
       store(args.output, element, sum);
     }
   }
@@ -83,8 +87,9 @@ void upsample_nearest(const UpsampleNearestArgs& args) {
   for (int64_t i = 0; i < args.output.elements(); ++i) {
     const int64_t c = i % channels, w = i / channels % width;
     const int64_t h = i / channels / width % height, f = i / channels / width / height;
-    args.output.f32()[i] =
-        args.input.f32()[((f * (height / 2) + h / 2) * (width / 2) + w / 2) * channels + c];
+    store(args.output, i,
+          static_cast<double>(
+              load(args.input, ((f * (height / 2) + h / 2) * (width / 2) + w / 2) * channels + c)));
   }
 }
 
@@ -94,8 +99,8 @@ void channels_to_time(const ChannelsToTimeArgs& args) {
   for (int64_t i = 0; i < args.input.elements(); ++i) {
     const int64_t channel = i % channels, pixel = i / channels % pixels;
     const int64_t frame = i / channels / pixels * 2 + channel % 2;
-    args.output.f32()[(frame * pixels + pixel) * (channels / 2) + channel / 2] =
-        args.input.f32()[i];
+    store(args.output, (frame * pixels + pixel) * (channels / 2) + channel / 2,
+          static_cast<double>(load(args.input, i)));
   }
 }
 

@@ -93,7 +93,7 @@ void group_norm(const GroupNormArgs& args) {
         return first + i / width * channels + g * width + i % width;
       };
       for (int64_t i = 0; i < pixels * width; ++i) {
-        values[static_cast<size_t>(i)] = args.input.f32()[element(i)];
+        values[static_cast<size_t>(i)] = load(args.input, element(i));
       }
       const Moments moments = moments_of(values);
       const double inverse = 1.0 / std::sqrt(moments.variance + static_cast<double>(args.eps));

@@ -11,7 +11,7 @@ namespace engine::plain {
 std::unique_ptr<LinearWeights> pack_linear(ConstTensorView weight, ConstTensorView bias,
                                            DType compute);
 std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                       ConvGeometry geometry);
+                                       ConvGeometry geometry, DType compute);
 double activated(double value, Activation activation);
 
 void linear(const LinearArgs& args);

@@ -27,8 +27,8 @@ class PlainBackend final : public Backend {
     return plain::pack_linear(weight, bias, compute);
   }
   std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
-                                         ConvGeometry geometry) override {
-    return plain::pack_conv(weight, bias, geometry);
+                                         ConvGeometry geometry, DType compute) override {
+    return plain::pack_conv(weight, bias, geometry, compute);
   }
 
   void linear(const LinearArgs& args) override { plain::linear(args); }

@@ -45,13 +45,14 @@ ImageVaeConfig read_image_vae_config(const std::filesystem::path& folder) {
   return parse_image_vae_config(read_json_file(file), file.string());
 }
 
-uint64_t image_vae_weights_bytes(const ImageVaeConfig& config) {
-  return network_weight_bytes(image_decoder(config));
+uint64_t image_vae_weights_bytes(const ImageVaeConfig& config, DType compute) {
+  return network_weight_bytes(image_decoder(config, compute));
 }
 
-uint64_t image_vae_peak_bytes(const ImageVaeConfig& config, int64_t height, int64_t width) {
+uint64_t image_vae_peak_bytes(const ImageVaeConfig& config, DType compute, int64_t height,
+                              int64_t width) {
   const int64_t factor = config.network.factor();
-  const VaeNetwork network = image_decoder(config);
+  const VaeNetwork network = image_decoder(config, compute);
   const FrameExtent latent{1, height / factor, width / factor};
   const FrameExtent pixels = network_output(network, latent);
   uint64_t bytes = 0;

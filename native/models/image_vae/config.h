@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "core/dtype.h"
 #include "models/video_vae/config.h"
 
 namespace engine {
@@ -20,9 +21,10 @@ ImageVaeConfig parse_image_vae_config(const Json& json, const std::string& conte
 // Reads config.json of a vae folder.
 ImageVaeConfig read_image_vae_config(const std::filesystem::path& folder);
 
-// Bytes of the packed weights in fp32.
-uint64_t image_vae_weights_bytes(const ImageVaeConfig& config);
+// Bytes of the packed weights in `compute`.
+uint64_t image_vae_weights_bytes(const ImageVaeConfig& config, DType compute);
 // Bytes that decode() needs beyond the weights for pictures of output height x width.
-uint64_t image_vae_peak_bytes(const ImageVaeConfig& config, int64_t height, int64_t width);
+uint64_t image_vae_peak_bytes(const ImageVaeConfig& config, DType compute, int64_t height,
+                              int64_t width);
 
 }  // namespace engine

@@ -48,8 +48,9 @@ TEST(ImageVaeConfig, ReadsThePublishedOne) {
   EXPECT_EQ(config.network.factor(), 8);
   EXPECT_EQ(config.scaling_factor, 0.18215);
   // The decoder of stabilityai/sd-vae-ft-ema, with its 1x1 convolution: 49,490,199 parameters.
-  EXPECT_EQ(image_vae_weights_bytes(config), 4u * 49490199);
-  EXPECT_GT(image_vae_peak_bytes(config, 512, 512), image_vae_peak_bytes(config, 256, 256));
+  EXPECT_EQ(image_vae_weights_bytes(config, DType::kF32), 4u * 49490199);
+  EXPECT_GT(image_vae_peak_bytes(config, DType::kF32, 512, 512),
+            image_vae_peak_bytes(config, DType::kF32, 256, 256));
 }
 
 TEST(ImageVaeConfig, RefusesWhatItWouldDecodeWrongly) {
@@ -81,14 +82,14 @@ class ImageVaeTest : public testing::Test {
   }
   ~ImageVaeTest() override { fs::remove(file_); }
 
-  ImageVae load(const std::string& without = "") {
+  ImageVae load(const std::string& without = "", DType compute = DType::kF32) {
     std::vector<NamedTensor> tensors;
     for (const std::string& name : source_.names()) {
       if (!name.starts_with(kPrefix) || name == kPrefix + without) continue;
       tensors.push_back({name.substr(kPrefix.size()), source_.get(name)});
     }
     write_safetensors(file_, tensors);
-    return ImageVae::load(*backend_, Checkpoint::open(file_), config_);
+    return ImageVae::load(*backend_, Checkpoint::open(file_), config_, compute);
   }
 
   std::unique_ptr<Backend> backend_;

@@ -4,19 +4,19 @@
 
 namespace engine {
 
-VaeNetwork image_decoder(const ImageVaeConfig& config) {
-  return spatial_decoder(config.network, {.prefix = "", .scaling = config.scaling_factor});
+VaeNetwork image_decoder(const ImageVaeConfig& config, DType compute) {
+  return spatial_decoder(config.network, compute, {.prefix = "", .scaling = config.scaling_factor});
 }
 
-ImageVae ImageVae::load(Backend& backend, const std::filesystem::path& folder) {
+ImageVae ImageVae::load(Backend& backend, const std::filesystem::path& folder, DType compute) {
   const ImageVaeConfig config = read_image_vae_config(folder);
-  return load(backend, Checkpoint::open(folder), config);
+  return load(backend, Checkpoint::open(folder), config, compute);
 }
 
 ImageVae ImageVae::load(Backend& backend, const Checkpoint& checkpoint,
-                        const ImageVaeConfig& config) {
+                        const ImageVaeConfig& config, DType compute) {
   ImageVae vae(backend, config);
-  VaeNetwork network = image_decoder(config);
+  VaeNetwork network = image_decoder(config, compute);
   std::vector<VaeLayerWeights> weights = load_vae_weights(backend, checkpoint, network);
   vae.decoder_ = {std::move(network), std::move(weights)};
   return vae;

@@ -7,16 +7,17 @@
 
 namespace engine {
 
-// Latents [F, h, w, latent] times the scaling factor to pictures [F, 8h, 8w, 3].
-VaeNetwork image_decoder(const ImageVaeConfig& config);
+// Latents [F, h, w, latent] times the scaling factor to pictures [F, 8h, 8w, 3]. compute: kF32 or
+// kBF16.
+VaeNetwork image_decoder(const ImageVaeConfig& config, DType compute);
 
 class ImageVae {
  public:
   // `folder` holds config.json and the weights in any container that Checkpoint opens. Throws
   // Error(kNotFound | kInvalidCheckpoint | kUnsupported | kOutOfMemory).
-  static ImageVae load(Backend& backend, const std::filesystem::path& folder);
-  static ImageVae load(Backend& backend, const Checkpoint& checkpoint,
-                       const ImageVaeConfig& config);
+  static ImageVae load(Backend& backend, const std::filesystem::path& folder, DType compute);
+  static ImageVae load(Backend& backend, const Checkpoint& checkpoint, const ImageVaeConfig& config,
+                       DType compute);
 
   // latents [n, C, 1, h, w], fp32, in the backend's memory, as the sampler leaves them. Gives n
   // pictures [1, 8h, 8w, 3] to `sink`, one after the other. Throws Error(kCancelled).

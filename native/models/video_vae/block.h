@@ -53,18 +53,25 @@ struct VaeLayer {
 
 struct VaeNetwork {
   std::vector<VaeLayer> layers;
+  // Of the activations between the layers. The network's own input and output are fp32, so its
+  // first layer, a convolution, computes in fp32; the others in this.
+  DType compute = DType::kF32;
   // Whether group norms span all frames (temporal) or one (spatial).
   bool temporal = false;
 
   int64_t in_channels() const { return layers.front().in; }
   int64_t out_channels() const { return layers.back().out; }
+  DType compute_of(const VaeLayer& layer) const {
+    return layer.input == kOuterBuffer ? DType::kF32 : compute;
+  }
 };
 
 // Appends layers, keeping track of channels and buffers.
 class VaeNetworkBuilder {
  public:
-  VaeNetworkBuilder(bool temporal, int64_t in_channels) : channels_(in_channels) {
+  VaeNetworkBuilder(bool temporal, int64_t in_channels, DType compute) : channels_(in_channels) {
     network_.temporal = temporal;
+    network_.compute = compute;
   }
 
   struct Conv {

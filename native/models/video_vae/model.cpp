@@ -37,20 +37,23 @@ void VaeHooks::check_cancelled() const {
   }
 }
 
-VideoVae VideoVae::load(Backend& backend, const std::filesystem::path& folder, VaeParts parts) {
-  return load(backend, folder, read_vae_config(folder), parts);
+VideoVae VideoVae::load(Backend& backend, const std::filesystem::path& folder, DType compute,
+                        VaeParts parts) {
+  return load(backend, folder, read_vae_config(folder), compute, parts);
 }
 
 VideoVae VideoVae::load(Backend& backend, const std::filesystem::path& folder,
-                        const VideoVaeConfig& config, VaeParts parts) {
+                        const VideoVaeConfig& config, DType compute, VaeParts parts) {
   const Checkpoint checkpoint = Checkpoint::open(folder);
   VideoVae vae(backend, config);
   vae.config_.scale = load_channel_values(checkpoint, "scale", config.scale);
   vae.config_.shift = load_channel_values(checkpoint, "shift", config.shift);
   vae.scale_ = upload_values(backend, vae.config_.scale);
   vae.shift_ = upload_values(backend, vae.config_.shift);
-  vae.spatial_decoder_ = load_network(backend, checkpoint, spatial_decoder(config.spatial));
-  vae.temporal_decoder_ = load_network(backend, checkpoint, temporal_decoder(config.temporal));
+  vae.spatial_decoder_ =
+      load_network(backend, checkpoint, spatial_decoder(config.spatial, compute));
+  vae.temporal_decoder_ =
+      load_network(backend, checkpoint, temporal_decoder(config.temporal, compute));
   if (parts == VaeParts::kDecoderAndEncoder) {
     vae.spatial_encoder_ = load_network(backend, checkpoint, spatial_encoder(config.spatial));
     vae.temporal_encoder_ = load_network(backend, checkpoint, temporal_encoder(config.temporal));

@@ -2,7 +2,8 @@
 //
 // Decoding takes a chunk of micro_frame_size frames at a time through the temporal decoder, then
 // its frames in micro batches through the 2D decoder, and hands each batch on before the next
-// begins. Activations are channels-last and fp32, whatever dtype the weights are stored in.
+// begins. Activations are channels-last; a decoder computes in fp32 or bf16, an encoder in fp32,
+// whatever dtype the weights are stored in.
 #pragma once
 
 #include <filesystem>
@@ -46,10 +47,10 @@ class VideoVae {
  public:
   // `folder` holds config.json and the weights in any container that Checkpoint opens. Throws
   // Error(kNotFound | kInvalidCheckpoint | kUnsupported | kOutOfMemory).
-  static VideoVae load(Backend& backend, const std::filesystem::path& folder,
+  static VideoVae load(Backend& backend, const std::filesystem::path& folder, DType compute,
                        VaeParts parts = VaeParts::kDecoder);
   static VideoVae load(Backend& backend, const std::filesystem::path& folder,
-                       const VideoVaeConfig& config, VaeParts parts);
+                       const VideoVaeConfig& config, DType compute, VaeParts parts);
 
   // latent [C, T, h, w], fp32, in the backend's memory, as the sampler leaves it; T must be
   // vae_latent_frames(config(), frames). Gives `frames` frames of 8h x 8w to `sink`.

@@ -35,8 +35,9 @@ void temporal_res_blocks(VaeNetworkBuilder& builder, const TemporalVaeConfig& co
 
 }  // namespace
 
-VaeNetwork spatial_decoder(const SpatialVaeConfig& config, const SpatialVaeSource& source) {
-  VaeNetworkBuilder builder(false, config.latent_channels);
+VaeNetwork spatial_decoder(const SpatialVaeConfig& config, DType compute,
+                           const SpatialVaeSource& source) {
+  VaeNetworkBuilder builder(false, config.latent_channels, compute);
   const std::string prefix = source.prefix + "decoder.";
   const size_t levels = config.block_out_channels.size();
   builder.divide_input(source.scaling);
@@ -62,7 +63,7 @@ VaeNetwork spatial_decoder(const SpatialVaeConfig& config, const SpatialVaeSourc
 }
 
 VaeNetwork spatial_encoder(const SpatialVaeConfig& config) {
-  VaeNetworkBuilder builder(false, config.in_channels);
+  VaeNetworkBuilder builder(false, config.in_channels, DType::kF32);
   const SpatialVaeSource source;
   const std::string prefix = source.prefix + "encoder.";
   const size_t levels = config.block_out_channels.size();
@@ -84,8 +85,8 @@ VaeNetwork spatial_encoder(const SpatialVaeConfig& config) {
   return builder.finish();
 }
 
-VaeNetwork temporal_decoder(const TemporalVaeConfig& config) {
-  VaeNetworkBuilder builder(true, config.embed_dim);
+VaeNetwork temporal_decoder(const TemporalVaeConfig& config, DType compute) {
+  VaeNetworkBuilder builder(true, config.embed_dim, compute);
   const std::string prefix = std::string(kTemporal) + "decoder.";
   const int64_t widest = config.filters * config.channel_multipliers.back();
   builder.conv(std::string(kTemporal) + "post_quant_conv", config.latent_embed_dim, {.kernel = 1});
@@ -110,7 +111,7 @@ VaeNetwork temporal_decoder(const TemporalVaeConfig& config) {
 }
 
 VaeNetwork temporal_encoder(const TemporalVaeConfig& config) {
-  VaeNetworkBuilder builder(true, config.in_out_channels);
+  VaeNetworkBuilder builder(true, config.in_out_channels, DType::kF32);
   const std::string prefix = std::string(kTemporal) + "encoder.";
   builder.conv(prefix + "conv_in", config.filters, {.has_bias = false});
   for (size_t level = 0; level < config.channel_multipliers.size(); ++level) {

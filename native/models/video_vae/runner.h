@@ -9,8 +9,8 @@
 
 namespace engine {
 
-// Sees intermediate tensors by name, [F, H, W, C], fp32, in the backend's memory; the view is good
-// until the call returns.
+// Sees intermediate tensors by name, [F, H, W, C], in the network's dtype and the backend's memory;
+// the view is good until the call returns.
 using VaeTap = std::function<void(std::string_view name, ConstTensorView value)>;
 
 // A network with its weights.

@@ -44,9 +44,24 @@ TEST(VaeConfig, of_the_published_file_takes_the_sizes_of_the_types_it_names) {
   EXPECT_EQ(config.micro_frame_size, 17);
   EXPECT_FLOAT_EQ(config.shift[3], 0.98f);
   // The hub's file has 1,573,430,548 bytes of fp32; header and buffers are under 1 MB of it.
-  const uint64_t bytes = vae_weights_bytes(config, true);
+  const uint64_t bytes = vae_weights_bytes(config, DType::kF32, true);
   EXPECT_LT(bytes, 1'573'430'548u);
   EXPECT_GT(bytes, 1'572'430'548u);
+}
+
+TEST(VaeConfig, in_bf16_halves_all_but_biases_norms_and_what_reads_latents) {
+  const VideoVaeConfig config = parse_vae_config(published(), "config.json");
+  for (const auto& [whole, half] : {std::pair{spatial_decoder(config.spatial, DType::kF32),
+                                              spatial_decoder(config.spatial, DType::kBF16)},
+                                    std::pair{temporal_decoder(config.temporal, DType::kF32),
+                                              temporal_decoder(config.temporal, DType::kBF16)}}) {
+    const uint64_t kept = 2 * network_weight_bytes(half) - network_weight_bytes(whole);
+    EXPECT_LT(kept, network_weight_bytes(whole) / 500);
+    const FrameExtent extent{4, 30, 53};
+    for (size_t i = 0; i < kVaeBuffers; ++i) {
+      EXPECT_EQ(2 * vae_buffer_bytes(half, extent)[i], vae_buffer_bytes(whole, extent)[i]);
+    }
+  }
 }
 
 TEST(VaeConfig, counts_latent_frames_by_chunks) {
@@ -109,9 +124,11 @@ TEST(VaeConfig, refuses_another_kind_of_vae) {
 
 TEST(VaeNetwork, turns_latents_into_frames_and_back) {
   const VideoVaeConfig config = parse_vae_config(published(), "config.json");
-  const FrameExtent decoded = network_output(temporal_decoder(config.temporal), {5, 30, 53});
+  const FrameExtent decoded =
+      network_output(temporal_decoder(config.temporal, DType::kF32), {5, 30, 53});
   EXPECT_EQ(decoded.frames, 20);
-  const FrameExtent pixels = network_output(spatial_decoder(config.spatial), {4, 30, 53});
+  const FrameExtent pixels =
+      network_output(spatial_decoder(config.spatial, DType::kF32), {4, 30, 53});
   EXPECT_EQ(pixels.height, 240);
   EXPECT_EQ(pixels.width, 424);
   // Sizes that are not multiples of 8 are cut, as in diffusers.
@@ -124,8 +141,8 @@ TEST(VaeNetwork, turns_latents_into_frames_and_back) {
 TEST(VaeNetwork, never_reads_a_buffer_that_it_writes_unless_in_place) {
   const VideoVaeConfig config = parse_vae_config(published(), "config.json");
   for (const VaeNetwork& network :
-       {spatial_decoder(config.spatial), spatial_encoder(config.spatial),
-        temporal_decoder(config.temporal), temporal_encoder(config.temporal)}) {
+       {spatial_decoder(config.spatial, DType::kF32), spatial_encoder(config.spatial),
+        temporal_decoder(config.temporal, DType::kF32), temporal_encoder(config.temporal)}) {
     for (const VaeLayer& layer : network.layers) {
       if (layer.kind == VaeLayerKind::kGroupNorm) continue;
       EXPECT_TRUE(layer.input != layer.output || layer.output == kOuterBuffer) << layer.name;
@@ -138,19 +155,19 @@ TEST(VaeNetwork, never_reads_a_buffer_that_it_writes_unless_in_place) {
 
 TEST(VaeWorkspaceBytes, do_not_grow_with_the_length_of_a_clip) {
   const VideoVaeConfig config = parse_vae_config(published(), "config.json");
-  const uint64_t one_chunk = vae_peak_bytes(config, 17, 480, 848);
+  const uint64_t one_chunk = vae_peak_bytes(config, DType::kF32, 17, 480, 848);
   const uint64_t latents = 24 * 5 * 4 * 60 * 106 * sizeof(float);
-  EXPECT_LT(vae_peak_bytes(config, 408, 480, 848), one_chunk + latents + 1);
+  EXPECT_LT(vae_peak_bytes(config, DType::kF32, 408, 480, 848), one_chunk + latents + 1);
   EXPECT_GE(vae_encode_peak_bytes(config, 408, 480, 848),
             vae_encode_peak_bytes(config, 17, 480, 848));
 }
 
 TEST(VaeWorkspaceBytes, are_bounded_by_smaller_batches_for_larger_pictures) {
   const VideoVaeConfig config = parse_vae_config(published(), "config.json");
-  const VaeNetwork decoder = spatial_decoder(config.spatial);
+  const VaeNetwork decoder = spatial_decoder(config.spatial, DType::kF32);
   EXPECT_EQ(spatial_batch_frames(decoder, 4, {1, 30, 53}), 4);
   EXPECT_EQ(spatial_batch_frames(decoder, 4, {1, 90, 160}), 1);
-  EXPECT_LT(vae_peak_bytes(config, 17, 720, 1280), uint64_t{4} << 30);
+  EXPECT_LT(vae_peak_bytes(config, DType::kF32, 17, 720, 1280), uint64_t{4} << 30);
 }
 
 }  // namespace

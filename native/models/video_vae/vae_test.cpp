@@ -73,7 +73,7 @@ std::unique_ptr<Backend> make_demo_backend() {
 
 TEST(VideoVae, draws_the_demo_clip_of_the_reference) {
   const auto backend = make_demo_backend();
-  VideoVae vae = VideoVae::load(*backend, kDemo / "vae");
+  VideoVae vae = VideoVae::load(*backend, kDemo / "vae", DType::kF32);
   const auto data =
       open_safetensors(kDemo.parent_path() / "demo-reference" / "red-circle" / "data.safetensors");
   const ConstTensorView latent = data->find("full.ref.latent");
@@ -100,7 +100,7 @@ TEST(VideoVae, draws_the_demo_clip_of_the_reference) {
 
 TEST(VideoVae, decodes_every_length_to_the_frames_of_the_reference) {
   const auto backend = make_plain_backend();
-  VideoVae vae = VideoVae::load(*backend, kTiny);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32);
   const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
   for (const int64_t frames : {1, 17, 22}) {
     const std::string prefix = "dec" + std::to_string(frames) + ".";
@@ -116,24 +116,63 @@ TEST(VideoVae, decodes_every_length_to_the_frames_of_the_reference) {
   }
 }
 
+// bf16 keeps 8 bits: rounding moves a number by at most 2^-9 of itself. Each layer rounds its
+// weights and its output; as independent noise that adds up to sqrt(2 · layers) · 2^-9 of the
+// signal.
+double bf16_noise_max(const VideoVaeConfig& config) {
+  const size_t layers = spatial_decoder(config.spatial, DType::kBF16).layers.size() +
+                        temporal_decoder(config.temporal, DType::kBF16).layers.size();
+  return std::sqrt(2.0 * static_cast<double>(layers)) * 0x1p-9;
+}
+
+TEST(VideoVae, decodes_in_bf16_as_near_to_the_reference_as_its_roundings_allow) {
+  const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
+  const ConstTensorView z = data->find("dec17.z"), frames = data->find("dec17.ref.frames");
+  const std::vector<float> expected = interleaved(frames.f32(), frames.shape());
+  for (const auto& backend : {make_plain_backend(), make_demo_backend()}) {
+    VideoVae vae = VideoVae::load(*backend, kTiny, DType::kBF16);
+    double signal = 0, noise = 0;
+    size_t seen = 0;
+    VaeHooks hooks;
+    hooks.tap = [&](std::string_view name, ConstTensorView value) {
+      if (name != "frames") return;
+      for (int64_t i = 0; i < value.elements(); ++i) {
+        const double reference = static_cast<double>(expected[seen++]);
+        signal += reference * reference;
+        noise += std::pow(static_cast<double>(value.f32()[i]) - reference, 2);
+      }
+    };
+    vae.decode(
+        z.reshaped({z.dim(1), z.dim(2), z.dim(3), z.dim(4)}), 17, [](int64_t, ConstTensorView) {},
+        hooks);
+    ASSERT_EQ(seen, expected.size());
+    const double relative = std::sqrt(noise / signal);
+    EXPECT_LT(relative, bf16_noise_max(vae.config()));
+    EXPECT_GT(relative, 1e-4) << "this was fp32";
+  }
+}
+
 TEST(VideoVae, gives_the_same_bits_whatever_the_size_of_a_micro_batch) {
-  const auto backend = make_plain_backend();
   const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
   VideoVaeConfig config = read_vae_config(kTiny);
-  std::vector<std::vector<uint8_t>> clips;
-  for (const int64_t batch : {1, 4, 17}) {
-    config.micro_batch_size = batch;
-    VideoVae vae = VideoVae::load(*backend, kTiny, config, VaeParts::kDecoder);
-    clips.push_back(decode(vae, data->find("dec22.z"), 22));
+  for (const auto& backend : {make_plain_backend(), make_demo_backend()}) {
+    for (const DType compute : {DType::kF32, DType::kBF16}) {
+      std::vector<std::vector<uint8_t>> clips;
+      for (const int64_t batch : {1, 4, 17}) {
+        config.micro_batch_size = batch;
+        VideoVae vae = VideoVae::load(*backend, kTiny, config, compute, VaeParts::kDecoder);
+        clips.push_back(decode(vae, data->find("dec22.z"), 22));
+      }
+      EXPECT_EQ(clips[0], clips[1]);
+      EXPECT_EQ(clips[0], clips[2]);
+    }
   }
-  EXPECT_EQ(clips[0], clips[1]);
-  EXPECT_EQ(clips[0], clips[2]);
 }
 
 TEST(VideoVae, decodes_again_after_its_workspace_was_released) {
   const auto backend = make_plain_backend();
   const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
-  VideoVae vae = VideoVae::load(*backend, kTiny);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32);
   const std::vector<uint8_t> first = decode(vae, data->find("dec1.z"), 1);
   decode(vae, data->find("dec22.z"), 22);
   vae.release_workspace();
@@ -142,7 +181,7 @@ TEST(VideoVae, decodes_again_after_its_workspace_was_released) {
 
 TEST(VideoVae, encodes_frames_to_the_latent_of_the_reference) {
   const auto backend = make_plain_backend();
-  VideoVae vae = VideoVae::load(*backend, kTiny, VaeParts::kDecoderAndEncoder);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32, VaeParts::kDecoderAndEncoder);
   const auto data = open_safetensors(kGolden / "vae-encode" / "data.safetensors");
   const ConstTensorView x = data->find("enc22.x");
   const std::vector<float> values = interleaved(x.f32(), x.shape());
@@ -164,7 +203,7 @@ TEST(VideoVae, encodes_frames_to_the_latent_of_the_reference) {
 
 TEST(VideoVae, takes_8_bit_frames_as_minus_one_to_one) {
   const auto backend = make_plain_backend();
-  VideoVae vae = VideoVae::load(*backend, kTiny, VaeParts::kDecoderAndEncoder);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32, VaeParts::kDecoderAndEncoder);
   const Tensor bytes({1, 8, 16, 3}, DType::kU8);
   const Tensor floats({1, 8, 16, 3}, DType::kF32);
   for (int64_t i = 0; i < bytes.elements(); ++i) {
@@ -178,14 +217,14 @@ TEST(VideoVae, takes_8_bit_frames_as_minus_one_to_one) {
 
 TEST(VideoVae, refuses_to_encode_frames_smaller_than_a_latent_pixel) {
   const auto backend = make_plain_backend();
-  VideoVae vae = VideoVae::load(*backend, kTiny, VaeParts::kDecoderAndEncoder);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32, VaeParts::kDecoderAndEncoder);
   const Tensor frames({1, 7, 16, 3}, DType::kU8);
   EXPECT_EQ(error_of([&] { vae.encode(frames); }).code(), ErrorCode::kInvalidArgument);
 }
 
 TEST(VideoVae, stops_between_groups_of_frames_when_it_is_cancelled) {
   const auto backend = make_plain_backend();
-  VideoVae vae = VideoVae::load(*backend, kTiny, VaeParts::kDecoderAndEncoder);
+  VideoVae vae = VideoVae::load(*backend, kTiny, DType::kF32, VaeParts::kDecoderAndEncoder);
   const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
   const ConstTensorView z = data->find("dec51.z");
   int64_t frames_seen = 0;
@@ -241,8 +280,8 @@ TEST_F(OtherVae, may_name_its_attention_as_older_diffusers_did) {
   });
   const auto backend = make_plain_backend();
   const auto data = open_safetensors(kGolden / "vae-decode" / "data.safetensors");
-  VideoVae older = VideoVae::load(*backend, folder_);
-  VideoVae today = VideoVae::load(*backend, kTiny);
+  VideoVae older = VideoVae::load(*backend, folder_, DType::kF32);
+  VideoVae today = VideoVae::load(*backend, kTiny, DType::kF32);
   EXPECT_EQ(decode(older, data->find("dec1.z"), 1), decode(today, data->find("dec1.z"), 1));
 }
 
@@ -252,17 +291,18 @@ TEST_F(OtherVae, needs_no_encoder_weights_to_decode) {
            tensor.name.find(".quant_conv") == std::string::npos;
   });
   const auto backend = make_plain_backend();
-  EXPECT_NO_THROW(VideoVae::load(*backend, folder_));
-  EXPECT_NE(
-      error_of([&] { VideoVae::load(*backend, folder_, VaeParts::kDecoderAndEncoder); }).code(),
-      ErrorCode::kInternal);
+  EXPECT_NO_THROW(VideoVae::load(*backend, folder_, DType::kF32));
+  EXPECT_NE(error_of([&] {
+              VideoVae::load(*backend, folder_, DType::kF32, VaeParts::kDecoderAndEncoder);
+            }).code(),
+            ErrorCode::kInternal);
 }
 
 TEST_F(OtherVae, takes_scale_and_shift_from_the_config_when_the_weights_have_none) {
   save_weights(
       [](NamedTensor& tensor) { return tensor.name != "scale" && tensor.name != "shift"; });
   const auto backend = make_plain_backend();
-  EXPECT_FLOAT_EQ(VideoVae::load(*backend, folder_).config().scale[0], 3.85f);
+  EXPECT_FLOAT_EQ(VideoVae::load(*backend, folder_, DType::kF32).config().scale[0], 3.85f);
 }
 
 TEST_F(OtherVae, names_a_tensor_of_the_wrong_shape) {
@@ -272,7 +312,7 @@ TEST_F(OtherVae, names_a_tensor_of_the_wrong_shape) {
     return true;
   });
   const auto backend = make_plain_backend();
-  const Error error = error_of([&] { VideoVae::load(*backend, folder_); });
+  const Error error = error_of([&] { VideoVae::load(*backend, folder_, DType::kF32); });
   EXPECT_EQ(error.code(), ErrorCode::kInvalidCheckpoint);
   EXPECT_NE(std::string(error.what()).find(wrong), std::string::npos) << error.what();
 }

@@ -19,7 +19,7 @@ void divide(TensorView weight, double divisor) {
 }
 
 std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& checkpoint,
-                                       const VaeLayer& layer) {
+                                       const VaeLayer& layer, DType compute) {
   const ConstTensorView source =
       checkpoint.get_float(layer.name + ".weight", conv_weight_shape(layer));
   ConstTensorView bias_source;
@@ -34,7 +34,7 @@ std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& check
     divide(weight, layer.input_divisor);
     checkpoint.give_back(source);
   }
-  return backend.pack_conv(weight, bias, layer.geometry);
+  return backend.pack_conv(weight, bias, layer.geometry, compute);
 }
 
 Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
@@ -42,35 +42,53 @@ Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::st
   return backend.pack_tensor(checkpoint.get_float(name, Shape{channels}), DType::kF32);
 }
 
+struct LinearTensors {
+  ConstTensorView weight, bias;
+};
+
 // A linear layer of the attention under its name of today or the one of older diffusers.
-std::unique_ptr<LinearWeights> load_linear(Backend& backend, const Checkpoint& checkpoint,
-                                           const VaeLayer& layer, const char* name,
-                                           const char* older_name) {
+LinearTensors find_linear(const Checkpoint& checkpoint, const VaeLayer& layer, const char* name,
+                          const char* older_name) {
   std::string prefix = layer.name + "." + older_name;
   if (checkpoint.find(prefix + ".weight").empty()) prefix = layer.name + "." + name;
-  const ConstTensorView weight =
-      checkpoint.get_float(prefix + ".weight", Shape{layer.out, layer.in});
-  const ConstTensorView bias = checkpoint.get_float(prefix + ".bias", Shape{layer.out});
-  auto linear = backend.pack_linear(weight, bias, DType::kF32);
-  checkpoint.give_back(weight);
-  return linear;
+  return {checkpoint.get_float(prefix + ".weight", Shape{layer.out, layer.in}),
+          checkpoint.get_float(prefix + ".bias", Shape{layer.out})};
 }
 
-VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const VaeLayer& layer) {
+void load_attention(Backend& backend, const Checkpoint& checkpoint, const VaeLayer& layer,
+                    DType compute, VaeLayerWeights& weights) {
+  const auto linear = [&](const char* name, const char* older_name) {
+    const LinearTensors found = find_linear(checkpoint, layer, name, older_name);
+    auto packed = backend.pack_linear(found.weight, found.bias, compute);
+    checkpoint.give_back(found.weight);
+    return packed;
+  };
+  weights.query = linear("to_q", "query");
+  weights.key = linear("to_k", "key");
+  weights.value = linear("to_v", "value");
+  const LinearTensors found = find_linear(checkpoint, layer, "to_out.0", "proj_attn");
+  const Tensor weight({layer.out, layer.in, 1, 1}, DType::kF32), bias({layer.out}, DType::kF32);
+  if (!backend.packed_before()) {
+    convert_to_f32(found.weight, weight.view().reshaped({layer.out, layer.in}));
+    convert_to_f32(found.bias, bias);
+    checkpoint.give_back(found.weight);
+  }
+  weights.conv = backend.pack_conv(weight, bias, layer.geometry, compute);
+}
+
+VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const VaeLayer& layer,
+                           DType compute) {
   VaeLayerWeights weights;
   switch (layer.kind) {
     case VaeLayerKind::kConv:
-      weights.conv = load_conv(backend, checkpoint, layer);
+      weights.conv = load_conv(backend, checkpoint, layer, compute);
       break;
     case VaeLayerKind::kGroupNorm:
       weights.norm_weight = load_vector(backend, checkpoint, layer.name + ".weight", layer.in);
       weights.norm_bias = load_vector(backend, checkpoint, layer.name + ".bias", layer.in);
       break;
     case VaeLayerKind::kAttention:
-      weights.query = load_linear(backend, checkpoint, layer, "to_q", "query");
-      weights.key = load_linear(backend, checkpoint, layer, "to_k", "key");
-      weights.value = load_linear(backend, checkpoint, layer, "to_v", "value");
-      weights.projection = load_linear(backend, checkpoint, layer, "to_out.0", "proj_attn");
+      load_attention(backend, checkpoint, layer, compute, weights);
       break;
     case VaeLayerKind::kUpsampleNearest:
     case VaeLayerKind::kChannelsToTime:
@@ -86,7 +104,7 @@ std::vector<VaeLayerWeights> load_vae_weights(Backend& backend, const Checkpoint
   std::vector<VaeLayerWeights> weights;
   weights.reserve(network.layers.size());
   for (const VaeLayer& layer : network.layers) {
-    weights.push_back(load_layer(backend, checkpoint, layer));
+    weights.push_back(load_layer(backend, checkpoint, layer, network.compute_of(layer)));
   }
   return weights;
 }

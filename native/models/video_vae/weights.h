@@ -12,9 +12,9 @@ namespace engine {
 
 // Of one layer; what its kind does not have is empty.
 struct VaeLayerWeights {
-  std::unique_ptr<ConvWeights> conv;
-  Tensor norm_weight, norm_bias;  // [C], fp32
-  std::unique_ptr<LinearWeights> query, key, value, projection;
+  std::unique_ptr<ConvWeights> conv;  // of attention: the projection, which adds the residual
+  Tensor norm_weight, norm_bias;      // [C], fp32
+  std::unique_ptr<LinearWeights> query, key, value;
 };
 
 // One for each layer. Throws Error(kNotFound | kInvalidCheckpoint) naming the tensor,

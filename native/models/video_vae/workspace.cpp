@@ -11,9 +11,9 @@ namespace {
 // through in smaller batches.
 constexpr uint64_t kSpatialBufferBytesMax = uint64_t{2} << 30;
 
-uint64_t tensor_bytes(FrameExtent extent, int64_t channels) {
+uint64_t tensor_bytes(FrameExtent extent, int64_t channels, DType dtype = DType::kF32) {
   return static_cast<uint64_t>(extent.frames) * static_cast<uint64_t>(extent.height) *
-         static_cast<uint64_t>(extent.width) * static_cast<uint64_t>(channels) * sizeof(float);
+         static_cast<uint64_t>(extent.width) * static_cast<uint64_t>(channels) * dtype_bytes(dtype);
 }
 
 uint64_t sum(const VaeBufferBytes& bytes) {
@@ -34,18 +34,18 @@ int64_t convolved(const VaeLayer& layer, size_t axis, int64_t size) {
   return (padded - layer.kernel[axis]) / geometry.stride[axis] + 1;
 }
 
-uint64_t layer_weight_elements(const VaeLayer& layer) {
+uint64_t layer_weight_bytes(const VaeLayer& layer, DType compute) {
   const auto in = static_cast<uint64_t>(layer.in);
   const auto out = static_cast<uint64_t>(layer.out);
   switch (layer.kind) {
     case VaeLayerKind::kConv: {
       const auto taps = static_cast<uint64_t>(layer.kernel[0] * layer.kernel[1] * layer.kernel[2]);
-      return in * out * taps + (layer.has_bias ? out : 0);
+      return in * out * taps * dtype_bytes(compute) + (layer.has_bias ? out * sizeof(float) : 0);
     }
     case VaeLayerKind::kGroupNorm:
-      return 2 * in;
+      return 2 * in * sizeof(float);
     case VaeLayerKind::kAttention:
-      return 4 * (in * in + in);
+      return 4 * (in * in * dtype_bytes(compute) + in * sizeof(float));
     case VaeLayerKind::kUpsampleNearest:
     case VaeLayerKind::kChannelsToTime:
       return 0;
@@ -61,9 +61,11 @@ int64_t chunk_latent_frames(const VideoVaeConfig& config, int64_t frames) {
 }  // namespace
 
 uint64_t network_weight_bytes(const VaeNetwork& network) {
-  uint64_t elements = 0;
-  for (const VaeLayer& layer : network.layers) elements += layer_weight_elements(layer);
-  return elements * sizeof(float);
+  uint64_t bytes = 0;
+  for (const VaeLayer& layer : network.layers) {
+    bytes += layer_weight_bytes(layer, network.compute_of(layer));
+  }
+  return bytes;
 }
 
 FrameExtent layer_output(const VaeLayer& layer, FrameExtent input) {
@@ -96,8 +98,8 @@ VaeBufferBytes vae_buffer_bytes(const VaeNetwork& network, FrameExtent input) {
   FrameExtent extent = input;
   for (const VaeLayer& layer : network.layers) {
     extent = layer_output(layer, extent);
-    use(layer.output, tensor_bytes(extent, layer.out));
-    use(layer.scratch, 3 * tensor_bytes(extent, layer.out));
+    use(layer.output, tensor_bytes(extent, layer.out, network.compute));
+    use(layer.scratch, 3 * tensor_bytes(extent, layer.out, network.compute));
   }
   return bytes;
 }
@@ -121,16 +123,16 @@ void VaeWorkspace::reserve(const VaeNetwork& network, FrameExtent input) {
   }
 }
 
-TensorView VaeWorkspace::view(int buffer, Shape shape) const {
+TensorView VaeWorkspace::view(int buffer, Shape shape, DType dtype) const {
   const Tensor& block = buffers_[static_cast<size_t>(buffer)];
-  const TensorView view(block.view().data(), DType::kF32, shape);
+  const TensorView view(block.view().data(), dtype, shape);
   check(!block.empty() && view.bytes() <= block.bytes(), "a VAE buffer was planned too small");
   return view;
 }
 
-uint64_t vae_weights_bytes(const VideoVaeConfig& config, bool with_encoder) {
-  uint64_t bytes = network_weight_bytes(spatial_decoder(config.spatial)) +
-                   network_weight_bytes(temporal_decoder(config.temporal));
+uint64_t vae_weights_bytes(const VideoVaeConfig& config, DType compute, bool with_encoder) {
+  uint64_t bytes = network_weight_bytes(spatial_decoder(config.spatial, compute)) +
+                   network_weight_bytes(temporal_decoder(config.temporal, compute));
   if (with_encoder) {
     bytes += network_weight_bytes(spatial_encoder(config.spatial)) +
              network_weight_bytes(temporal_encoder(config.temporal));
@@ -138,10 +140,10 @@ uint64_t vae_weights_bytes(const VideoVaeConfig& config, bool with_encoder) {
   return bytes;
 }
 
-uint64_t vae_peak_bytes(const VideoVaeConfig& config, int64_t frames, int64_t height,
+uint64_t vae_peak_bytes(const VideoVaeConfig& config, DType compute, int64_t frames, int64_t height,
                         int64_t width) {
-  const VaeNetwork spatial = spatial_decoder(config.spatial);
-  const VaeNetwork temporal = temporal_decoder(config.temporal);
+  const VaeNetwork spatial = spatial_decoder(config.spatial, compute);
+  const VaeNetwork temporal = temporal_decoder(config.temporal, compute);
   const int64_t factor = config.spatial.factor();
   const FrameExtent latent{chunk_latent_frames(config, frames), height / factor, width / factor};
   FrameExtent batch = latent;

@@ -17,7 +17,7 @@ struct FrameExtent {
 FrameExtent layer_output(const VaeLayer& layer, FrameExtent input);
 FrameExtent network_output(const VaeNetwork& network, FrameExtent input);
 
-// Bytes of a network's packed weights in fp32.
+// Bytes of a network's packed weights: products in its dtype, biases and norms in fp32.
 uint64_t network_weight_bytes(const VaeNetwork& network);
 
 using VaeBufferBytes = std::array<uint64_t, kVaeBuffers>;
@@ -34,8 +34,8 @@ class VaeWorkspace {
   explicit VaeWorkspace(Backend& backend) : backend_(&backend) {}
 
   void reserve(const VaeNetwork& network, FrameExtent input);
-  // The start of a buffer as such a tensor, fp32.
-  TensorView view(int buffer, Shape shape) const;
+  // The start of a buffer as such a tensor.
+  TensorView view(int buffer, Shape shape, DType dtype) const;
   void release() { buffers_ = {}; }
 
  private:
@@ -43,11 +43,11 @@ class VaeWorkspace {
   std::array<Tensor, kVaeBuffers> buffers_;
 };
 
-// Bytes of the packed weights in fp32.
-uint64_t vae_weights_bytes(const VideoVaeConfig& config, bool with_encoder);
+// Bytes of the packed weights; the decoder's in `compute`.
+uint64_t vae_weights_bytes(const VideoVaeConfig& config, DType compute, bool with_encoder);
 // Bytes that decode() and encode() need beyond the weights for a clip of so many pixel frames,
 // output height x width; the clip itself is counted where decode() and encode() keep it.
-uint64_t vae_peak_bytes(const VideoVaeConfig& config, int64_t frames, int64_t height,
+uint64_t vae_peak_bytes(const VideoVaeConfig& config, DType compute, int64_t frames, int64_t height,
                         int64_t width);
 uint64_t vae_encode_peak_bytes(const VideoVaeConfig& config, int64_t frames, int64_t height,
                                int64_t width);

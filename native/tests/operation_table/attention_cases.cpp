@@ -144,28 +144,29 @@ struct BiasedSizes {
   int64_t batch, length, heads, width;
 };
 
-OperationCase biased_case(BiasedSizes sizes, bool bias, bool mask) {
+OperationCase biased_case(BiasedSizes sizes, bool bias, bool mask, DType dtype = DType::kF32) {
   std::string name =
-      case_name("biased_attention", {sizes.batch, sizes.length, sizes.heads, sizes.width});
+      case_name("biased_attention", {sizes.batch, sizes.length, sizes.heads, sizes.width}, dtype);
   name += bias ? "_bias" : "";
   name += mask ? "_mask" : "";
-  return {name, sizes.batch, tolerance_of(DType::kF32), [=] {
-            const Shape shape{sizes.batch, sizes.length, sizes.heads, sizes.width};
-            const Source query = normal(shape, 1), key = normal(shape, 2), value = normal(shape, 3);
-            const Source biases = normal({sizes.heads, sizes.length, sizes.length}, 4);
-            const Source masks = integers({sizes.batch, sizes.length}, 5, 2, DType::kU8);
-            return [=](Workbench& bench, Rows rows) {
-              bench.backend().biased_attention(
-                  {.query = bench.in(query, rows),
-                   .key = bench.in(key, rows),
-                   .value = bench.in(value, rows),
-                   .bias = bias ? bench.in(biases) : ConstTensorView(),
-                   .key_mask = mask ? bench.in(masks, rows) : ConstTensorView(),
-                   .scale = scale_of(sizes.width),
-                   .output = bench.out({rows.count, sizes.length, sizes.heads * sizes.width},
-                                       DType::kF32)});
-            };
-          }};
+  return {
+      name, sizes.batch, tolerance_of(dtype), [=] {
+        const Shape shape{sizes.batch, sizes.length, sizes.heads, sizes.width};
+        const Source query = normal(shape, 1, dtype), key = normal(shape, 2, dtype);
+        const Source value = normal(shape, 3, dtype);
+        const Source biases = normal({sizes.heads, sizes.length, sizes.length}, 4);
+        const Source masks = integers({sizes.batch, sizes.length}, 5, 2, DType::kU8);
+        return [=](Workbench& bench, Rows rows) {
+          bench.backend().biased_attention(
+              {.query = bench.in(query, rows),
+               .key = bench.in(key, rows),
+               .value = bench.in(value, rows),
+               .bias = bias ? bench.in(biases) : ConstTensorView(),
+               .key_mask = mask ? bench.in(masks, rows) : ConstTensorView(),
+               .scale = scale_of(sizes.width),
+               .output = bench.out({rows.count, sizes.length, sizes.heads * sizes.width}, dtype)});
+        };
+      }};
 }
 
 }  // namespace
@@ -195,6 +196,7 @@ std::vector<OperationCase> attention_cases() {
   cases.push_back(biased_case({2, 17, 3, 8}, true, true));
   cases.push_back(biased_case({1, 120, 4, 64}, true, true));
   cases.push_back(biased_case({2, 60, 1, 128}, false, false));
+  cases.push_back(biased_case({2, 60, 1, 128}, false, false, DType::kBF16));
   return cases;
 }
 

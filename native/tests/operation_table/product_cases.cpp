@@ -39,31 +39,32 @@ struct ConvSizes {
   ConvGeometry geometry;
 };
 
-OperationCase conv_case(const std::string& what, ConvSizes sizes, bool residual) {
+OperationCase conv_case(const std::string& what, ConvSizes sizes, DType dtype, bool residual) {
   const bool framewise = sizes.kernel[0] == 1 && sizes.geometry.stride[0] == 1;
-  const std::string name =
-      case_name("conv_" + what, {sizes.frames, sizes.height, sizes.width, sizes.in, sizes.out});
-  return {name, framewise ? sizes.frames : 1, tolerance_of(DType::kF32), [=] {
-            const auto [kt, kh, kw] = sizes.kernel;
-            const Source weight = normal({sizes.out, sizes.in, kt, kh, kw}, 1);
-            const Source bias = normal({sizes.out}, 2);
-            const Source input = normal({sizes.frames, sizes.height, sizes.width, sizes.in}, 3);
-            return [=](Workbench& bench, Rows rows) {
-              const auto weights = bench.backend().pack_conv(*weight, *bias, sizes.geometry);
-              const Rows frames = framewise ? rows : Rows{0, sizes.frames};
-              const auto out = weights->output_size(frames.count, sizes.height, sizes.width);
-              const Shape shape{out[0], out[1], out[2], sizes.out};
-              // Its first frame is the first of the whole clip's: the noise is drawn per index.
-              const auto whole = weights->output_size(sizes.frames, sizes.height, sizes.width);
-              const Source added = normal({whole[0], out[1], out[2], sizes.out}, 4);
-              bench.backend().conv({.weights = weights.get(),
-                                    .input = bench.in(input, frames),
-                                    .residual = residual ? bench.in(added, {frames.first, out[0]})
-                                                         : ConstTensorView(),
-                                    .output = bench.out(shape, DType::kF32)});
-              bench.backend().synchronize();
-            };
-          }};
+  const std::string name = case_name(
+      "conv_" + what, {sizes.frames, sizes.height, sizes.width, sizes.in, sizes.out}, dtype);
+  return {
+      name, framewise ? sizes.frames : 1, tolerance_of(dtype), [=] {
+        const auto [kt, kh, kw] = sizes.kernel;
+        const Source weight = normal({sizes.out, sizes.in, kt, kh, kw}, 1);
+        const Source bias = normal({sizes.out}, 2);
+        const Source input = normal({sizes.frames, sizes.height, sizes.width, sizes.in}, 3, dtype);
+        return [=](Workbench& bench, Rows rows) {
+          const auto weights = bench.backend().pack_conv(*weight, *bias, sizes.geometry, dtype);
+          const Rows frames = framewise ? rows : Rows{0, sizes.frames};
+          const auto out = weights->output_size(frames.count, sizes.height, sizes.width);
+          const Shape shape{out[0], out[1], out[2], sizes.out};
+          // Its first frame is the first of the whole clip's: the noise is drawn per index.
+          const auto whole = weights->output_size(sizes.frames, sizes.height, sizes.width);
+          const Source added = normal({whole[0], out[1], out[2], sizes.out}, 4, dtype);
+          bench.backend().conv(
+              {.weights = weights.get(),
+               .input = bench.in(input, frames),
+               .residual = residual ? bench.in(added, {frames.first, out[0]}) : ConstTensorView(),
+               .output = bench.out(shape, dtype)});
+          bench.backend().synchronize();
+        };
+      }};
 }
 
 }  // namespace
@@ -82,12 +83,14 @@ std::vector<OperationCase> product_cases() {
   const ConvGeometry same{.pad_before = {0, 1, 1}, .pad_after = {0, 1, 1}};
   const ConvGeometry causal{.pad_before = {2, 1, 1}, .pad_after = {0, 1, 1}};
   const ConvGeometry halving{.stride = {2, 2, 2}, .pad_before = {1, 0, 0}, .pad_after = {0, 1, 1}};
-  cases.push_back(conv_case("point", {3, 4, 5, 4, 4, {1, 1, 1}, {}}, false));
-  cases.push_back(conv_case("picture", {3, 9, 7, 12, 20, {1, 3, 3}, same}, true));
-  cases.push_back(conv_case("picture", {2, 15, 27, 64, 64, {1, 3, 3}, same}, false));
-  cases.push_back(conv_case("causal", {5, 6, 7, 8, 33, {3, 3, 3}, causal}, true));
-  cases.push_back(conv_case("halving", {5, 8, 6, 3, 16, {3, 3, 3}, halving}, false));
-  cases.push_back(conv_case("single", {1, 1, 1, 1, 1, {1, 1, 1}, {}}, false));
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    cases.push_back(conv_case("point", {3, 4, 5, 4, 4, {1, 1, 1}, {}}, dtype, false));
+    cases.push_back(conv_case("picture", {3, 9, 7, 12, 20, {1, 3, 3}, same}, dtype, true));
+    cases.push_back(conv_case("picture", {2, 15, 27, 64, 64, {1, 3, 3}, same}, dtype, false));
+    cases.push_back(conv_case("causal", {5, 6, 7, 8, 33, {3, 3, 3}, causal}, dtype, true));
+    cases.push_back(conv_case("halving", {5, 8, 6, 3, 16, {3, 3, 3}, halving}, dtype, false));
+    cases.push_back(conv_case("single", {1, 1, 1, 1, 1, {1, 1, 1}, {}}, dtype, false));
+  }
   return cases;
 }
 
