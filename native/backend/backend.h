@@ -29,13 +29,14 @@
 namespace engine {
 
 struct BackendInfo {
-  // backend, chip, instruction set or SM, library versions: "cpu avx512_bf16 onednn-2.6.3". Same
-  // kind, dtype and engine version = same bits.
+  // backend, chip, instruction set or SM, and the libraries that compute, with their versions:
+  // "cpu avx512_bf16", "cpu avx512_amx onednn-2.6.3". Same kind, dtype and engine version = same
+  // bits.
   std::string kind;
   std::string device_name;    // "AMD EPYC (2 threads)", "NVIDIA H200"
   uint64_t memory_bytes = 0;  // what the device has in all
   std::string isa;            // instruction set ("avx512") or SM ("sm_90") of the kernels
-  std::string library;        // what multiplies the matrices, with its version ("2.6.3" of oneDNN)
+  std::string library;        // version of the library that can multiply ("2.6.3" of oneDNN)
   int threads = 1;            // 1 for a GPU
   bool bf16_native = false;   // whether bf16 gemm runs on bf16 instructions
   // Whether two lanes gain by computing at once: streams do, threads on the same cores do not.
@@ -79,6 +80,7 @@ class Backend {
 
   // linear.h
   virtual void linear(const LinearArgs& args) = 0;
+  virtual void linear_residual(const LinearResidualArgs& args) = 0;
   // norm.h
   virtual void layer_norm_modulate(const LayerNormModulateArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;

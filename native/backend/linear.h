@@ -1,7 +1,7 @@
-// Linear layers: output = activation(input · weightᵀ + bias).
+// Linear layers: output = activation(input · weightᵀ + bias), or added to the residual stream.
 #pragma once
 
-#include "core/tensor_view.h"
+#include "backend/residual.h"
 
 namespace engine {
 
@@ -29,6 +29,20 @@ struct LinearArgs {
   ConstTensorView input;  // [rows, in] of weights->compute()
   TensorView output;      // [rows, out], fp32 or bf16
   Activation activation = Activation::kNone;
+};
+
+// output = input · weightᵀ + bias, then residual += gate ⊙ output as residual_add() does it, to the
+// same bits: a module's last product and what it adds to the stream. A backend that can adds as it
+// multiplies; another makes the product in `output` first.
+struct LinearResidualArgs {
+  const LinearWeights* weights = nullptr;
+  ConstTensorView input;    // [B·N, in] of weights->compute()
+  TensorView output;        // [B, N, out], fp32
+  bool keep_output = true;  // else `output` is undefined afterwards
+  TensorView residual;      // [B, N, out], fp32
+  RowVectors gate;          // null: 1; for tokens of noisy frames
+  RowVectors gate_clean;    // for tokens of clean frames
+  FrameMask frames;
 };
 
 }  // namespace engine

@@ -87,6 +87,18 @@ void check_args(const ResidualAddArgs& args) {
   check_frames(rules, args.frames, args.residual.dim(0), args.residual.dim(1));
 }
 
+void check_args(const LinearResidualArgs& args) {
+  const ShapeRules rules("linear_residual");
+  rules.require(args.weights != nullptr, "weights are missing");
+  rules.rank("residual", args.residual, 3);
+  const int64_t batch = args.residual.dim(0), tokens = args.residual.dim(1);
+  const Types compute = args.weights->compute() == DType::kBF16 ? Types::kBF16 : Types::kF32;
+  rules.tensor("input", args.input, {batch * tokens, args.weights->in()}, compute);
+  rules.tensor("residual", args.residual, {batch, tokens, args.weights->out()}, Types::kF32);
+  rules.tensor("output", args.output, args.residual.shape(), Types::kF32);
+  check_frames(rules, args.frames, batch, tokens);
+}
+
 void check_args(const TokenScoresArgs& args) {
   const ShapeRules rules("token_scores");
   rules.rank("scores", args.scores, 2);

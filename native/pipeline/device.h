@@ -12,7 +12,7 @@ namespace engine {
 // device that this build has no backend for.
 std::unique_ptr<Backend> open_device(const std::string& name, int threads);
 
-// "cpu avx512_bf16 onednn-2.6.3 fp32 tocafarm-0.1.0": same kind = same bits.
+// "cpu avx512_bf16 fp32 tocafarm-0.1.0": same kind = same bits.
 std::string device_kind(const BackendInfo& device, DType dtype);
 
 }  // namespace engine

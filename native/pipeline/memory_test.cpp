@@ -32,9 +32,12 @@ class CountingBackend : public cpu::CpuBackend {
     return {tensor->view().data(), shape, dtype,
             [tensor, live = live_](void*) { *live -= tensor->bytes(); }};
   }
+  void linear_residual(const LinearResidualArgs& args) override {
+    fail_if_asked();
+    CpuBackend::linear_residual(args);
+  }
   void residual_add(const ResidualAddArgs& args) override {
-    if (--calls_until_failure == 0)
-      throw Error(ErrorCode::kOutOfMemory, "the device has no memory");
+    fail_if_asked();
     CpuBackend::residual_add(args);
   }
   uint64_t live() const { return *live_; }
@@ -44,6 +47,11 @@ class CountingBackend : public cpu::CpuBackend {
   int64_t calls_until_failure = 0;  // 0: never
 
  private:
+  void fail_if_asked() {
+    if (--calls_until_failure == 0)
+      throw Error(ErrorCode::kOutOfMemory, "the device has no memory");
+  }
+
   std::shared_ptr<uint64_t> live_ = std::make_shared<uint64_t>(0);
 };
 

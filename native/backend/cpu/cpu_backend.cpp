@@ -60,6 +60,7 @@ CpuContext make_context(const CpuOptions& options) {
   context.threads = options.threads == 0 ? usable_cores() : options.threads;
   context.isa = choose_isa(options.isa);
   context.bf16_native = context.isa == Isa::kAvx512 && cpu_has_bf16();
+  context.bf16_tiles = context.bf16_native && cpu_has_bf16_tiles();
   return context;
 }
 
@@ -75,8 +76,9 @@ void copy(ConstTensorView source, TensorView destination) {
 }  // namespace
 
 CpuBackend::CpuBackend(const CpuOptions& options) : context_(make_context(options)) {
-  info_.kind = std::string("cpu ") + isa_name(context_.isa) +
-               (context_.bf16_native ? "_bf16" : "") + " onednn-" + onednn_version();
+  info_.kind = std::string("cpu ") + isa_name(context_.isa);
+  if (context_.bf16_native) info_.kind += context_.bf16_tiles ? "_amx" : "_bf16";
+  if (context_.bf16_tiles) info_.kind += std::string(" onednn-") + onednn_version();
   info_.isa = isa_name(context_.isa);
   info_.library = onednn_version();
   info_.threads = context_.threads;
@@ -135,6 +137,9 @@ void CpuBackend::keep_packed_in(PackedStore* store) {
 void CpuBackend::linear(const LinearArgs& args) {
   check_args(args);
   cpu::linear(context_, args);
+}
+void CpuBackend::linear_residual(const LinearResidualArgs& args) {
+  cpu::linear_residual(context_, args);
 }
 void CpuBackend::layer_norm_modulate(const LayerNormModulateArgs& args) {
   cpu::layer_norm_modulate(context_, args);

@@ -48,4 +48,8 @@ bool cpu_has_bf16() {
   return __builtin_cpu_supports("avx512bf16") != 0;
 }
 
+bool cpu_has_bf16_tiles() {
+  return __builtin_cpu_supports("amx-bf16") != 0;
+}
+
 }  // namespace engine::cpu

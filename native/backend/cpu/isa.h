@@ -21,5 +21,7 @@ Isa choose_isa(const std::string& name);
 
 // Whether the CPU multiplies bf16 (AVX512-BF16 or AMX-BF16): then bf16 gemms run on it.
 bool cpu_has_bf16();
+// Whether it does so in tiles, many times faster (AMX-BF16).
+bool cpu_has_bf16_tiles();
 
 }  // namespace engine::cpu

@@ -1,8 +1,11 @@
-// Chooses who multiplies: oneDNN where its bits do not depend on rows and threads, else the panels.
+// Chooses who multiplies: on AVX-512 the layers of linear_layers.h, with tiles of bf16 oneDNN, and
+// elsewhere the panels.
 #include "backend/cpu/linear.h"
 
+#include "backend/cpu/linear_layers.h"
 #include "backend/cpu/linear_onednn.h"
 #include "backend/cpu/linear_panels.h"
+#include "backend/cpu/residual.h"
 #include "backend/shapes.h"
 
 namespace engine::cpu {
@@ -40,25 +43,16 @@ class MatrixRows final : public RowSource {
   ConstTensorView matrix_;
 };
 
-Epilogue epilogue_of(Activation activation) {
-  switch (activation) {
-    case Activation::kGeluTanh:
-      return Epilogue::kGeluTanh;
-    case Activation::kSilu:
-      return Epilogue::kSilu;
-    case Activation::kNone:
-      break;
-  }
-  return Epilogue::kNone;
-}
-
 }  // namespace
 
 std::unique_ptr<LinearWeights> pack_linear(const CpuContext& context, ConstTensorView weight,
                                            ConstTensorView bias, DType compute) {
   check_linear_weights(weight, bias, compute);
   if (context.isa == Isa::kAvx512 && (compute == DType::kF32 || context.bf16_native)) {
-    if (auto packed = pack_linear_onednn(context, weight, bias, compute)) return packed;
+    if (compute == DType::kBF16 && context.bf16_tiles) {
+      if (auto packed = pack_linear_onednn(context, weight, bias, compute)) return packed;
+    }
+    return pack_layer(context, weight, bias, compute);
   }
   return std::make_unique<PanelLinearWeights>(weight.dim(1), weight.dim(0), compute,
                                               pack_panels(context, weight, 1, bias, compute));
@@ -66,7 +60,7 @@ std::unique_ptr<LinearWeights> pack_linear(const CpuContext& context, ConstTenso
 
 void linear(const CpuContext& context, const LinearArgs& args) {
   check_args(args);
-  if (linear_onednn(context, args)) return;
+  if (run_layer(context, args) || linear_onednn(context, args)) return;
   const auto& weights = dynamic_cast<const PanelLinearWeights&>(*args.weights);
   const MatrixRows rows(linear_kernels_for(context.isa), args.input);
   multiply_rows(context, {.panels = &weights.panels,
@@ -75,6 +69,20 @@ void linear(const CpuContext& context, const LinearArgs& args) {
                           .epilogue = epilogue_of(args.activation),
                           .output = args.output.data(),
                           .output_bf16 = args.output.dtype() == DType::kBF16});
+}
+
+void linear_residual(const CpuContext& context, const LinearResidualArgs& args) {
+  check_args(args);
+  if (run_layer(context, args)) return;
+  const Shape rows{args.input.dim(0), args.weights->out()};
+  linear(context,
+         {.weights = args.weights, .input = args.input, .output = args.output.reshaped(rows)});
+  ResidualAddArgs add{.residual = args.residual, .terms = {}, .count = 1, .frames = args.frames};
+  add.terms[0] = {.feature = args.output,
+                  .gate = args.gate,
+                  .gate_clean = args.gate_clean,
+                  .clean_feature = {}};
+  residual_add(context, add);
 }
 
 }  // namespace engine::cpu

@@ -14,5 +14,6 @@ namespace engine::cpu {
 std::unique_ptr<LinearWeights> pack_linear(const CpuContext& context, ConstTensorView weight,
                                            ConstTensorView bias, DType compute);
 void linear(const CpuContext& context, const LinearArgs& args);
+void linear_residual(const CpuContext& context, const LinearResidualArgs& args);
 
 }  // namespace engine::cpu

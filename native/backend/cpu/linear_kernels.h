@@ -48,9 +48,11 @@ extern const LinearKernels linear_kernels;
 }
 namespace avx512 {
 extern const LinearKernels linear_kernels;
+}
+namespace avx512_bf16 {
 // The product where rows are bf16 and the panel is made of pairs: depth is even, and the CPU
 // multiplies bf16.
 void multiply_pairs(const PanelProduct& product);
-}  // namespace avx512
+}  // namespace avx512_bf16
 
 }  // namespace engine::cpu

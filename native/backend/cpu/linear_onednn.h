@@ -1,4 +1,4 @@
-// Linear layers by oneDNN's blocked matmul on AVX-512 (fp32, and bf16 where the CPU multiplies it).
+// Linear layers by oneDNN's blocked matmul, for CPUs that multiply bf16 in tiles (AMX).
 //
 // Only implementations that oneDNN calls "brg" are used: their bits were found to be the same for
 // any number of rows and threads (linear_test.cpp holds them to it), since a sum runs over the

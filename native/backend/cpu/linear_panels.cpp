@@ -71,7 +71,7 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
     const int64_t place = first * panels.columns + column;
     const int64_t values =
         (panel * panels.taps + taps.first) * panels.depth * kernels.panel_columns;
-    const auto multiply = panels.pairs ? avx512::multiply_pairs : kernels.multiply;
+    const auto multiply = panels.pairs ? avx512_bf16::multiply_pairs : kernels.multiply;
     multiply({
         .rows = memory.pointers + taps.first * cut.block_rows,
         .rows_bf16 = product.source->bf16(),

@@ -28,21 +28,23 @@ inline Tensor random_tensor(Shape shape, DType dtype, uint32_t seed, float sprea
   return tensor;
 }
 
-// Every instruction set of this machine on `threads` threads, AVX-512 also without native bf16.
+// Every instruction set of this machine on `threads` threads, AVX-512 also without native bf16, and
+// as where bf16 is multiplied in tiles: what such a CPU runs, another runs too.
 inline std::vector<CpuContext> contexts(int threads) {
   std::vector<CpuContext> all;
   for (const Isa isa : available_isas()) {
     all.push_back({.threads = threads, .isa = isa, .bf16_native = false});
     if (isa == Isa::kAvx512 && cpu_has_bf16()) {
       all.push_back({.threads = threads, .isa = isa, .bf16_native = true});
+      all.push_back({.threads = threads, .isa = isa, .bf16_native = true, .bf16_tiles = true});
     }
   }
   return all;
 }
 
 inline std::string describe(const CpuContext& context) {
-  return std::string(isa_name(context.isa)) + (context.bf16_native ? " bf16" : "") + ", " +
-         std::to_string(context.threads) + " threads";
+  return std::string(isa_name(context.isa)) + (context.bf16_native ? " bf16" : "") +
+         (context.bf16_tiles ? " tiles" : "") + ", " + std::to_string(context.threads) + " threads";
 }
 
 // The largest |a - b| / (1 + |b|).

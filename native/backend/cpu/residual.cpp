@@ -19,10 +19,10 @@ ResidualTerms::ResidualTerms(const CpuContext& context,
       tokens_(tokens),
       channels_(channels) {}
 
-bool ResidualTerms::is_noisy(int64_t row, int64_t token) const {
-  if (frames_.noisy.empty()) return true;
-  const int64_t frame = token / frames_.tokens_per_frame;
-  return frames_.noisy.u8()[row * frames_.noisy.dim(1) + frame] != 0;
+bool is_noisy(const FrameMask& frames, int64_t row, int64_t token) {
+  if (frames.noisy.empty()) return true;
+  const int64_t frame = token / frames.tokens_per_frame;
+  return frames.noisy.u8()[row * frames.noisy.dim(1) + frame] != 0;
 }
 
 void ResidualTerms::add_to(const float* input, int64_t row, int64_t token, float* x) const {

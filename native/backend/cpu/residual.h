@@ -7,6 +7,9 @@
 
 namespace engine::cpu {
 
+// Whether a token of a batch row lies in a noisy frame.
+bool is_noisy(const FrameMask& frames, int64_t row, int64_t token);
+
 // The terms of a residual sum, ready to be added to one token after the other.
 class ResidualTerms {
  public:
@@ -14,7 +17,7 @@ class ResidualTerms {
                 int count, const FrameMask& frames, int64_t tokens, int64_t channels);
 
   int count() const { return count_; }
-  bool is_noisy(int64_t row, int64_t token) const;
+  bool is_noisy(int64_t row, int64_t token) const { return cpu::is_noisy(frames_, row, token); }
   // x = input + term 0 + term 1 + .. of one token, [channels]; x may be input. Needs count() > 0.
   void add_to(const float* input, int64_t row, int64_t token, float* x) const;
   // Bytes that add_to reads of the terms for one token.

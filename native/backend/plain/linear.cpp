@@ -54,4 +54,16 @@ void linear(const LinearArgs& args) {
   }
 }
 
+void linear_residual(const LinearResidualArgs& args) {
+  check_args(args);
+  const Shape rows{args.input.dim(0), args.weights->out()};
+  linear({.weights = args.weights, .input = args.input, .output = args.output.reshaped(rows)});
+  ResidualAddArgs add{.residual = args.residual, .terms = {}, .count = 1, .frames = args.frames};
+  add.terms[0] = {.feature = args.output,
+                  .gate = args.gate,
+                  .gate_clean = args.gate_clean,
+                  .clean_feature = {}};
+  residual_add(add);
+}
+
 }  // namespace engine::plain

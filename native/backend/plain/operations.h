@@ -15,6 +15,7 @@ std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView b
 double activated(double value, Activation activation);
 
 void linear(const LinearArgs& args);
+void linear_residual(const LinearResidualArgs& args);
 void layer_norm_modulate(const LayerNormModulateArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void group_norm(const GroupNormArgs& args);

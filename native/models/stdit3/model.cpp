@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "core/check.h"
 #include "engine/error.h"
@@ -224,7 +225,7 @@ void STDiT3::run_blocks(const STDiT3Step& step, const FrameMask& frames, const S
   const auto vectors_of = [&](const TimeBuffers& time, int index) {
     return block_vectors(time.blocks.rows(index, 1).reshaped(vectors), config.hidden);
   };
-  const BlockAt block_at = [&](int index) {
+  const auto describe = [&](int index) {
     return BlockInput{.layer = index / 2,
                       .kind = index % 2 == 0 ? BlockKind::kSpatial : BlockKind::kTemporal,
                       .weights = &weights_.blocks[static_cast<size_t>(index)],
@@ -236,7 +237,7 @@ void STDiT3::run_blocks(const STDiT3Step& step, const FrameMask& frames, const S
               .rows = rows_,
               .frames = frames,
               .text_offsets = text_->offsets_of(rows_)},
-             block_at, hooks);
+             std::ref(describe), hooks);  // by reference: a copy would be allocated
 }
 
 void STDiT3::final_layer(const FrameMask& frames, const TensorTap& tap) {

@@ -109,7 +109,7 @@ void BlockRunner::run_chosen(const BlockInput& block, ConstTensorView chosen) {
   if (!chosen.empty()) {
     push_kept_attention(block);
     recompute_mlp(block, feature_of(block, Module::kMlp));
-    push(mlp_term(block));
+    push(term_of(block, Module::kMlp));
     flush(chosen);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -128,7 +128,7 @@ void BlockRunner::run_chosen(const BlockInput& block, ConstTensorView chosen) {
 void BlockRunner::add_kept(const BlockInput& block) {
   pending_count_ = 0;
   push_kept_attention(block);
-  push(mlp_term(block));
+  push(term_of(block, Module::kMlp));
   flush();
 }
 
@@ -156,31 +156,22 @@ void BlockRunner::run_module(const BlockInput& block, Module module) {
 
 void BlockRunner::forecast(const BlockInput& block, Module module) {
   store_.forecast(site(block, module), space_.scratch);
-  Modulation none;
-  const bool attention = module == Module::kSelfAttention;
-  const bool gated = attention || module == Module::kMlp;
-  const Modulation& noisy = attention ? block.noisy.attn : block.noisy.mlp;
-  const Modulation& clean = attention ? block.clean.attn : block.clean.mlp;
-  push({.feature = space_.scratch,
-        .gate = gated ? noisy.gate : none.gate,
-        .gate_clean = gated ? clean.gate : none.gate,
-        .clean_feature = {}});
+  ResidualTerm term = term_of(block, module);
+  term.feature = space_.scratch;
+  push(term);
   flush();  // scratch is used again
 }
 
 void BlockRunner::self_attention(const BlockInput& block, const ModuleDecision& decision) {
   check(decision.decision != Decision::kPartial, "self-attention is never partial");
   if (decision.decision == Decision::kRefresh) {
-    refresh_self_attention(block, fresh_of(block, Module::kSelfAttention));
-    keep(block, Module::kSelfAttention);
+    refresh_self_attention(block);
+    return keep(block, Module::kSelfAttention);
   }
-  push({.feature = output_of(block, Module::kSelfAttention, decision.decision),
-        .gate = block.noisy.attn.gate,
-        .gate_clean = block.clean.attn.gate,
-        .clean_feature = {}});
+  push(term_of(block, Module::kSelfAttention));
 }
 
-void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView feature) {
+void BlockRunner::refresh_self_attention(const BlockInput& block) {
   const BlockSizes& sizes = settings_.sizes;
   const int64_t rows = rows_, tokens = settings_.grid.tokens(), hidden = sizes.hidden;
   const int64_t frames = settings_.grid.frames, spatial = settings_.grid.tokens_per_frame();
@@ -210,26 +201,22 @@ void BlockRunner::refresh_self_attention(const BlockInput& block, TensorView fea
     if (!values.empty()) backend_.value_scores({.qkv = attention.qkv, .scores = values});
   }
   backend_.self_attention(attention);
-  backend_.linear({.weights = block.weights->attn_proj.get(),
-                   .input = space_.h.reshaped(flat),
-                   .output = feature.reshaped(flat)});
+  add_product(block, Module::kSelfAttention, *block.weights->attn_proj, space_.h.reshaped(flat));
 }
 
 void BlockRunner::cross_attention(const BlockInput& block, const ModuleDecision& decision) {
   const TensorView feature = feature_of(block, Module::kCrossAttention);
   if (decision.decision == Decision::kRefresh) {
-    refresh_cross_attention(block, fresh_of(block, Module::kCrossAttention));
+    refresh_cross_attention(block);
     keep(block, Module::kCrossAttention);
-    store_.reset_counters(block.layer, block.kind, Module::kCrossAttention);
-  } else if (decision.decision == Decision::kPartial) {
+    return store_.reset_counters(block.layer, block.kind, Module::kCrossAttention);
+  }
+  if (decision.decision == Decision::kPartial) {
     partial_cross_attention(block, decision.tokens, feature);
   } else if (policy_.merges_guidance(site(block, Module::kCrossAttention))) {
     merge_halves(feature);
   }
-  push({.feature = output_of(block, Module::kCrossAttention, decision.decision),
-        .gate = {},
-        .gate_clean = {},
-        .clean_feature = {}});
+  push(term_of(block, Module::kCrossAttention));
 }
 
 void BlockRunner::merge_halves(TensorView feature) {
@@ -246,7 +233,7 @@ void BlockRunner::merge_halves(TensorView feature) {
   backend_.convert({.input = merged, .output = second});
 }
 
-void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView feature) {
+void BlockRunner::refresh_cross_attention(const BlockInput& block) {
   flush();  // its input is x itself
   const TensorView entropy = ranking_reads(block, Module::kCrossAttention)
                                  ? store_.half_entropy(block.layer, block.kind)
@@ -256,7 +243,8 @@ void BlockRunner::refresh_cross_attention(const BlockInput& block, TensorView fe
     backend_.convert({.input = space_.x, .output = space_.h});
     input = space_.h;
   }
-  attend_text(block, settings_.grid.tokens(), input, entropy, {}, feature);
+  const ConstTensorView attended = attend_text(block, settings_.grid.tokens(), input, entropy, {});
+  add_product(block, Module::kCrossAttention, *block.weights->proj, attended);
 }
 
 void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature) {
@@ -268,12 +256,17 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
   const TensorView input = front(space_.h, compact);
   const TensorView output = front(space_.scratch, compact);
   backend_.gather_rows({.input = space_.x, .indices = chosen_, .output = input});
-  attend_text(block, k, input, store_.half_entropy(block.layer, block.kind), chosen_, output);
+  const ConstTensorView attended =
+      attend_text(block, k, input, store_.half_entropy(block.layer, block.kind), chosen_);
+  backend_.linear({.weights = block.weights->proj.get(),
+                   .input = attended,
+                   .output = output.reshaped(attended.shape())});
   backend_.scatter_rows({.input = output, .indices = chosen_, .output = feature});
 }
 
-void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
-                              TensorView half_entropy, ConstTensorView indices, TensorView output) {
+ConstTensorView BlockRunner::attend_text(const BlockInput& block, int64_t tokens,
+                                         ConstTensorView query_input, TensorView half_entropy,
+                                         ConstTensorView indices) {
   const BlockSizes& sizes = settings_.sizes;
   const int64_t rows = rows_;
   const Shape flat{rows * tokens, sizes.hidden};
@@ -290,9 +283,7 @@ void BlockRunner::attend_text(const BlockInput& block, int64_t tokens, ConstTens
        .output = attended,
        .half_entropy = half_entropy,
        .indices = indices});
-  backend_.linear({.weights = block.weights->proj.get(),
-                   .input = attended.reshaped(flat),
-                   .output = output.reshaped(flat)});
+  return attended.reshaped(flat);
 }
 
 bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
@@ -311,17 +302,19 @@ bool BlockRunner::ranking_reads(const BlockInput& block, Module source) const {
 }
 
 void BlockRunner::mlp(const BlockInput& block, const ModuleDecision& decision) {
-  ResidualTerm term = mlp_term(block);
+  ResidualTerm term = term_of(block, Module::kMlp);
   if (decision.decision == Decision::kRefresh) {
     normalise(block.noisy.mlp, block.clean.mlp, {}, space_.h);
-    mlp_products(block, settings_.grid.tokens(), fresh_of(block, Module::kMlp));
+    add_product(block, Module::kMlp, *block.weights->fc2,
+                mlp_middle(block, settings_.grid.tokens()));
     keep(block, Module::kMlp);
-    term.feature = fresh_of(block, Module::kMlp);
     store_.reset_counters(block.layer, block.kind, Module::kMlp);
     if (clusters_ != nullptr) {
       clusters_->refresh(site(block, Module::kMlp), fresh_of(block, Module::kMlp));
     }
-  } else if (decision.decision == Decision::kPartial && clusters_ != nullptr) {
+    return;
+  }
+  if (decision.decision == Decision::kPartial && clusters_ != nullptr) {
     clustered_mlp(block, decision.tokens, space_.feature);
     term.feature = space_.feature;
   } else if (decision.decision == Decision::kPartial) {
@@ -366,11 +359,13 @@ TensorView BlockRunner::chosen_mlp(const BlockInput& block) {
   const Shape compact{rows_, k, settings_.sizes.hidden};
   const TensorView output = front(space_.scratch, compact);
   normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
-  mlp_products(block, k, output);
+  backend_.linear({.weights = block.weights->fc2.get(),
+                   .input = mlp_middle(block, k),
+                   .output = output.reshaped({rows_ * k, settings_.sizes.hidden})});
   return output;
 }
 
-void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorView output) {
+ConstTensorView BlockRunner::mlp_middle(const BlockInput& block, int64_t tokens) {
   const BlockSizes& sizes = settings_.sizes;
   const int64_t rows = rows_ * tokens;
   const TensorView middle = front(space_.wide, {rows, sizes.mlp_hidden});
@@ -378,9 +373,25 @@ void BlockRunner::mlp_products(const BlockInput& block, int64_t tokens, TensorVi
                    .input = front(space_.h, {rows, sizes.hidden}),
                    .output = middle,
                    .activation = Activation::kGeluTanh});
-  backend_.linear({.weights = block.weights->fc2.get(),
-                   .input = middle,
-                   .output = output.reshaped({rows, sizes.hidden})});
+  return middle;
+}
+
+void BlockRunner::add_product(const BlockInput& block, Module module, const LinearWeights& weights,
+                              ConstTensorView input) {
+  flush();
+  const ResidualTerm term = term_of(block, module);
+  backend_.linear_residual({.weights = &weights,
+                            .input = input,
+                            .output = fresh_of(block, module),
+                            .keep_output = reads_outputs(),
+                            .residual = space_.x,
+                            .gate = term.gate,
+                            .gate_clean = term.gate_clean,
+                            .frames = step_.frames});
+}
+
+bool BlockRunner::reads_outputs() const {
+  return needs_.features || needs_.changes.module || hooks_->tap || hooks_->recorder != nullptr;
 }
 
 void BlockRunner::normalise(const Modulation& noisy, const Modulation& clean,
@@ -405,22 +416,18 @@ void BlockRunner::push(const ResidualTerm& term) {
 }
 
 void BlockRunner::push_kept_attention(const BlockInput& block) {
-  push({.feature = feature_of(block, Module::kSelfAttention),
-        .gate = block.noisy.attn.gate,
-        .gate_clean = block.clean.attn.gate,
-        .clean_feature = {}});
-  if (block.key_value.empty()) return;
-  push({.feature = feature_of(block, Module::kCrossAttention),
-        .gate = {},
-        .gate_clean = {},
-        .clean_feature = {}});
+  push(term_of(block, Module::kSelfAttention));
+  if (!block.key_value.empty()) push(term_of(block, Module::kCrossAttention));
 }
 
-ResidualTerm BlockRunner::mlp_term(const BlockInput& block) const {
-  return {.feature = feature_of(block, Module::kMlp),
-          .gate = block.noisy.mlp.gate,
-          .gate_clean = block.clean.mlp.gate,
-          .clean_feature = {}};
+ResidualTerm BlockRunner::term_of(const BlockInput& block, Module module) const {
+  ResidualTerm term;
+  term.feature = feature_of(block, module);
+  if (module == Module::kCrossAttention) return term;
+  const bool attention = module == Module::kSelfAttention;
+  term.gate = attention ? block.noisy.attn.gate : block.noisy.mlp.gate;
+  term.gate_clean = attention ? block.clean.attn.gate : block.clean.mlp.gate;
+  return term;
 }
 
 void BlockRunner::flush(ConstTensorView indices) {

@@ -124,11 +124,11 @@ class BlockRunner {
   // Adds what the module's differences say its output is.
   void forecast(const BlockInput& block, Module module);
   void self_attention(const BlockInput& block, const ModuleDecision& decision);
-  void refresh_self_attention(const BlockInput& block, TensorView feature);
+  void refresh_self_attention(const BlockInput& block);
   void cross_attention(const BlockInput& block, const ModuleDecision& decision);
   // The mean of both guidance halves takes the place of both.
   void merge_halves(TensorView feature);
-  void refresh_cross_attention(const BlockInput& block, TensorView feature);
+  void refresh_cross_attention(const BlockInput& block);
   void partial_cross_attention(const BlockInput& block, int64_t k, TensorView feature);
   void mlp(const BlockInput& block, const ModuleDecision& decision);
   void partial_mlp(const BlockInput& block, int64_t k, TensorView feature);
@@ -142,16 +142,23 @@ class BlockRunner {
   // LN(x + pending terms)(1 + scale) + shift, of all tokens or of `indices`.
   void normalise(const Modulation& noisy, const Modulation& clean, ConstTensorView indices,
                  TensorView output);
-  // h [rows · tokens, C] through fc1, GELU, fc2.
-  void mlp_products(const BlockInput& block, int64_t tokens, TensorView output);
-  void attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
-                   TensorView half_entropy, ConstTensorView indices, TensorView output);
+  // h [rows · tokens, C] through fc1 and GELU.
+  ConstTensorView mlp_middle(const BlockInput& block, int64_t tokens);
+  // What cross-attention's last product is given, [rows · tokens, C].
+  ConstTensorView attend_text(const BlockInput& block, int64_t tokens, ConstTensorView query_input,
+                              TensorView half_entropy, ConstTensorView indices);
+  // A module's last product: into fresh_of() where anything reads it, and gated onto x.
+  void add_product(const BlockInput& block, Module module, const LinearWeights& weights,
+                   ConstTensorView input);
+  // Whether what modules put out is read by anything but x.
+  bool reads_outputs() const;
   // Whether a ranking reads what a refresh of `source` at this step says of the tokens.
   bool ranking_reads(const BlockInput& block, Module source) const;
 
   void push(const ResidualTerm& term);
   void push_kept_attention(const BlockInput& block);
-  ResidualTerm mlp_term(const BlockInput& block) const;
+  // What the module adds to x, as feature_of() has it.
+  ResidualTerm term_of(const BlockInput& block, Module module) const;
   // Adds the pending terms to x: of all tokens, or of `indices`.
   void flush(ConstTensorView indices = {});
 

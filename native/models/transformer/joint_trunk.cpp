@@ -82,7 +82,7 @@ void JointTrunk::embed_latent(ConstTensorView latent, const TensorTap& tap) {
 void JointTrunk::run_blocks(const JointStep& step, const StepHooks& hooks) {
   const BlockSizes& sizes = weights_.config.sizes;
   const Shape vectors{shape_.rows(), 6 * sizes.hidden};
-  const BlockAt block_at = [&](int index) {
+  const auto describe = [&](int index) {
     BlockInput block{
         .layer = index,
         .kind = BlockKind::kJoint,
@@ -98,7 +98,7 @@ void JointTrunk::run_blocks(const JointStep& step, const StepHooks& hooks) {
   };
   BlockStep blocks{.step = step.step, .rows = rows_};
   if (step.text != nullptr) blocks.text_offsets = step.text->offsets_of(rows_);
-  trunk_.run(blocks, block_at, hooks);
+  trunk_.run(blocks, std::ref(describe), hooks);  // by reference: a copy would be allocated
 }
 
 void JointTrunk::final_layer(const JointStep& step, const TensorTap& tap) {

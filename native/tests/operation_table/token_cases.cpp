@@ -71,6 +71,39 @@ OperationCase residual_case(TokenSizes sizes, int64_t computed, int count, bool 
           }};
 }
 
+OperationCase linear_residual_case(TokenSizes sizes, int64_t in, DType compute, bool mask,
+                                   bool keep) {
+  std::string name =
+      case_name("linear_residual",
+                {sizes.batch, sizes.frames, sizes.tokens_per_frame, sizes.channels, in}, compute);
+  name += mask ? "_mask" : "";
+  name += keep ? "_keep" : "";
+  return {
+      name, sizes.batch, tolerance_of(DType::kF32), [=] {
+        const TermSources sources(sizes, mask);
+        const Shape stream{sizes.batch, sizes.tokens(), sizes.channels};
+        const Source residual = normal(stream, 1), before = normal(stream, 2);
+        const Source weight = normal({sizes.channels, in}, 3), bias = normal({sizes.channels}, 4);
+        const Source input = normal({sizes.batch, sizes.tokens(), in}, 5, compute);
+        return [=](Workbench& bench, Rows rows) {
+          const auto weights = bench.backend().pack_linear(*weight, *bias, compute);
+          const ResidualTerm term = sources.terms(bench, rows, 1)[0];
+          const Shape made{rows.count, sizes.tokens(), sizes.channels};
+          Tensor scratch = bench.backend().allocate(made, DType::kF32);
+          bench.backend().linear_residual(
+              {.weights = weights.get(),
+               .input = bench.in(input, rows).reshaped({rows.count * sizes.tokens(), in}),
+               .output = keep ? bench.inout(before, rows) : scratch.view(),
+               .keep_output = keep,
+               .residual = bench.inout(residual, rows),
+               .gate = term.gate,
+               .gate_clean = term.gate_clean,
+               .frames = sources.frames(bench, rows)});
+          bench.backend().synchronize();
+        };
+      }};
+}
+
 // computed < tokens: that many by indices.
 OperationCase layer_norm_case(TokenSizes sizes, int64_t computed, int pending, bool mask,
                               DType dtype) {
@@ -272,6 +305,10 @@ std::vector<OperationCase> token_cases() {
     for (int count = 1; count <= kMaxResidualTerms; ++count) {
       cases.push_back(residual_case(sizes, sizes.tokens(), count, count == 3));
       cases.push_back(residual_case(sizes, (sizes.tokens() + 3) / 7, count, count == 3));
+    }
+    for (const DType compute : {DType::kF32, DType::kBF16}) {
+      cases.push_back(linear_residual_case(sizes, 33, compute, false, false));
+      cases.push_back(linear_residual_case(sizes, 1160, compute, true, true));
     }
     for (const DType dtype : {kF32, kBF16}) {
       cases.push_back(layer_norm_case(sizes, sizes.tokens(), 0, false, dtype));
