@@ -96,6 +96,16 @@ std::vector<PackedBlob> blobs_in(const FileMapping& mapping, const std::string& 
   return blobs;
 }
 
+// Uninitialised memory in pages of its own. They go back to the system with the tensor, where the
+// heap would keep a hole of each tensor's size once something small lies in it.
+Tensor in_own_pages(const Shape& shape, DType dtype) {
+  const uint64_t bytes = tensor_bytes(shape, dtype);
+  void* const address =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) return {shape, dtype};
+  return {address, shape, dtype, [bytes](void* pages) { ::munmap(pages, bytes); }};
+}
+
 }  // namespace
 
 WeightFileWriter::WeightFileWriter(const std::filesystem::path& file, std::string key)
@@ -103,7 +113,8 @@ WeightFileWriter::WeightFileWriter(const std::filesystem::path& file, std::strin
 
 Tensor WeightFileWriter::keep(const std::string& layout, const Shape& shape, DType dtype,
                               const Pack& pack) {
-  Tensor packed(shape, dtype);
+  const bool large = tensor_bytes(shape, dtype) >= kMappedBytesMin;
+  Tensor packed = large ? in_own_pages(shape, dtype) : Tensor(shape, dtype);
   pack(packed);
   if (!part_) return packed;
   try {
