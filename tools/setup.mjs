@@ -140,15 +140,24 @@ export function setUpBench() {
 }
 
 /** PyTorch and its models, in an environment of their own; resolves to its Python. 6 GB. */
-export async function setUpPeers() {
-  const folder = inRoot(".tools", "peers");
-  const requirements = "bench/peers/requirements.txt";
+export function setUpPeers() {
+  return installPython("peers", "PyTorch, diffusers and transformers");
+}
+
+/** What draws the benchmarks' plots; resolves to its Python. */
+export function setUpPlots() {
+  return installPython("plots", "matplotlib");
+}
+
+async function installPython(name, what) {
+  const folder = inRoot(".tools", name);
+  const requirements = `bench/${name}/requirements.txt`;
   const python = path.join(folder, "bin", "python");
   const stamp = path.join(folder, "installed");
   const digest = digestOf([requirements]);
   if (isStamped(stamp, digest)) return python;
   await installSystemPackages(["python3-venv"]);
-  say("installing PyTorch, diffusers and transformers: pip");
+  say(`installing ${what}: pip`);
   await mustRun("python3", ["-m", "venv", "--clear", folder], { quiet: true });
   const install = ["-m", "pip", "install", "-q", "-r", inRoot(requirements)];
   await mustRun(python, install, { quiet: true });

@@ -1,5 +1,6 @@
 """The engine's side: bench_forward in a process of its own, which runs when it is told to."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,8 +12,10 @@ from safetensors.torch import load_file
 class Engine:
     """One part of a model, loaded from `folder` with the inputs of `inputs`."""
 
-    def __init__(self, program, part, folder, inputs, dtype, threads):
-        command = [program, part, folder, inputs, "--dtype", dtype, "--threads", str(threads)]
+    def __init__(self, program, part, folder, inputs, dtype, threads, more=()):
+        """`more`: further flags of bench_forward and their values."""
+        command = [program, part, folder, inputs, "--dtype", dtype, "--threads", str(threads),
+                   *more]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
             [str(word) for word in command],
@@ -26,6 +29,10 @@ class Engine:
     def run(self) -> float:
         """Seconds of one forward."""
         return float(self._ask("run"))
+
+    def report(self) -> dict:
+        """What the last run computed."""
+        return json.loads(self._ask("report"))
 
     def output(self, file: Path) -> torch.Tensor:
         """What the last forward gave, written to `file`."""

@@ -86,14 +86,14 @@ def stdit3(work, random_stdit3):
     return Part("stdit3", what, module.eval(), folder, inputs, forward)
 
 
-def pixart(work):
+def pixart(work, name="pixart", depth=DEPTH, side=64):
     torch.manual_seed(1)
     module = diffusers.PixArtTransformer2DModel(
-        num_layers=DEPTH, sample_size=64, caption_channels=4096, use_additional_conditions=False
+        num_layers=depth, sample_size=side, caption_channels=4096, use_additional_conditions=False
     )
-    module = saved(module, work / "pixart")
+    module = saved(module, work / name)
     inputs = {
-        "latent": seeded(1, 4, 1, 64, 64),
+        "latent": seeded(1, 4, 1, side, side),
         "caption": seeded(1, 120, 4096),
         "mask": (torch.arange(120) < PROMPT_TOKENS).int()[None],
         "negative": seeded(1, 120, 4096) * 0.5,
@@ -110,8 +110,8 @@ def pixart(work):
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
         ).sample.unsqueeze(2)
 
-    what = f"PixArt-alpha, {DEPTH} of 28 blocks, 512 x 512"
-    return Part("pixart", what, module, work / "pixart", inputs, forward)
+    what = f"PixArt-alpha, {depth} of 28 blocks, {8 * side} x {8 * side}"
+    return Part(name, what, module, work / name, inputs, forward)
 
 
 def dit(work):

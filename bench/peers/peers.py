@@ -18,8 +18,10 @@ import sys
 import time
 from pathlib import Path
 
+import diffusers
 import torch
 
+import caching
 import parts
 from engine import Engine
 
@@ -83,6 +85,47 @@ def measure(part, dtype, options):
             "seconds": medians, "faster": faster, "difference": apart}
 
 
+def policy_engine(part, dtype, policy, options):
+    flags = {"--steps": caching.STEPS, "--policy": policy}
+    more = [str(word) for flag in flags.items() for word in flag]
+    for name, value in caching.POLICIES.get(policy, {}).items():
+        more += ["--option", f"{name}={value}"]
+    if dtype == "bf16" and policy != "none":  # what diffusers' hooks keep
+        more += ["--option", "cache_dtype=bf16"]
+    return Engine(options.bin / "bench_forward", "pixart-steps", part.folder, part.inputs_file,
+                  dtype, options.threads, more)
+
+
+def measure_caching(part, dtype, options):
+    """One line a policy: seconds of all forwards on both sides, and what of them is saved."""
+    part.write_inputs()
+    lines = []
+    for policy in ("none", *caching.POLICIES):
+        engine = policy_engine(part, dtype, policy, options)
+        torch_side = caching.Steps(part, TORCH_DTYPE[dtype], policy)
+        seconds = {"engine": [], "torch": []}
+        for round in range(max(1, options.rounds // 3) + 1):
+            spent = {"engine": engine.run(), "torch": timed(torch_side.run)}
+            for name, value in spent.items():
+                if round > 0:
+                    seconds[name].append(value)
+        computed = engine.report()
+        if computed["computed"] != torch_side.computed:
+            raise SystemExit(f"{policy} {dtype}: the engine computed {computed['computed']} modules"
+                             f", diffusers {torch_side.computed}: nothing was compared")
+        found = engine.output(part.folder / "inputs" / "output.safetensors")
+        engine.close()
+        medians = {name: statistics.median(values) for name, values in seconds.items()}
+        none = lines[0]["seconds"] if lines else medians
+        lines.append({"policy": policy, "dtype": dtype, "what": part.what, "seconds": medians,
+                      "modules": computed["modules"], "computed": computed["computed"],
+                      "saved": {name: none[name] / medians[name] for name in medians},
+                      "faster": medians["torch"] / medians["engine"],
+                      "difference": difference(found, torch_side.last)})
+        print(json.dumps(lines[-1]), file=sys.stderr)
+    return lines
+
+
 def random_stdit3(program):
     def write(folder, **sizes):
         flags = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
@@ -95,7 +138,7 @@ def options_of(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("bin", type=Path)
-    parser.add_argument("--parts", default="stdit3,pixart,dit,t5,image-vae")
+    parser.add_argument("--parts", default="stdit3,pixart,dit,t5,image-vae,caching")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-compile", dest="compile", action="store_false")
@@ -112,14 +155,23 @@ def main(argv):
         "t5": lambda: parts.t5(options.work),
         "image-vae": lambda: parts.image_vae(options.work),
     }
+    names = options.parts.split(",")
     results = []
-    for name in options.parts.split(","):
+    for name in names:
+        if name == "caching":
+            continue
         part = makers[name]()
         for dtype in part.dtypes:
             results.append(measure(part, dtype, options))
             print(json.dumps(results[-1]), file=sys.stderr)
-    print(json.dumps({"torch": torch.__version__, "threads": options.threads,
-                      "rounds": options.rounds, "parts": results}, indent=2))
+    policies = []
+    if "caching" in names:
+        part = parts.pixart(options.work, "pixart-256", side=32)
+        for dtype in part.dtypes:
+            policies += measure_caching(part, dtype, options)
+    print(json.dumps({"torch": torch.__version__, "diffusers": diffusers.__version__,
+                      "threads": options.threads, "rounds": options.rounds, "parts": results,
+                      "policies": policies}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,30 @@
-// How much time a caching policy saves, against how many FLOPs it saves: the same clip denoised
-// under policy none and under another one, in turn, in one process.
+// How much time caching policies save, against how many FLOPs they save: the same clip denoised
+// under policy none and under each of them, in turn, in one process. Of each the quickest run
+// counts.
 //
-//   bench_denoise TRANSFORMER [--policy toca] [--height 240] [--width 426] [--frames 17] [--steps
-//   30] [--threads 0]
-//                 [--dtype fp32] [--runs 3] [--json]
+//   bench_denoise TRANSFORMER [--policies toca,fora] [--height 240] [--width 426] [--frames 17]
+//   [--steps 30] [--threads 0]
+//                 [--dtype fp32] [--runs 3] [--vae FOLDER] [--json]
 //
 // `efficiency` is (seconds none / seconds policy) / (FLOPs none / FLOPs policy): 1 = every FLOP
-// saved is time saved.
+// saved is time saved. With a video VAE the clip of policy none is decoded too: `decode_seconds`,
+// of the second time. `peak_bytes` is the process's largest resident size, loading included.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "bench/best_of.h"
 #include "core/philox.h"
 #include "engine/engine.h"
 #include "engine/error.h"
+#include "models/video_vae/model.h"
 #include "pipeline/device.h"
 #include "pipeline/model_family.h"
 #include "pipeline/plan.h"
@@ -31,7 +39,8 @@ constexpr int64_t kPromptTokens = 30;  // what the nominal FLOP count assumes
 
 struct Options {
   std::string transformer;
-  std::string policy = "toca";
+  std::vector<std::string> policies{"toca"};
+  std::string vae;
   DType dtype = DType::kF32;
   int threads = 0;
   int runs = 3;
@@ -49,6 +58,7 @@ struct StepSums {
 struct Measured {
   double seconds = 0, flops = 0;
   std::map<std::string, StepSums> kinds;
+  Tensor latent;  // [1, C, T, h, w]
 };
 
 std::string kind_of(const StepReport& report) {
@@ -84,20 +94,26 @@ Measured measure(Backend& backend, const STDiT3Weights& weights, const RenderReq
     kind.seconds += report.seconds;
     kind.flops += report.flops;
   };
-  denoise(backend, weights,
-          {.request = &request,
-           .conditions = &conditions,
-           .initial_latent = noise,
-           .initial_history = {},
-           .cancelled = {},
-           .on_step = add});
+  measured.latent = denoise(backend, weights,
+                            {.request = &request,
+                             .conditions = &conditions,
+                             .initial_latent = noise,
+                             .initial_history = {},
+                             .cancelled = {},
+                             .on_step = add});
   return measured;
 }
 
-Measured median(std::vector<Measured> runs) {
-  std::sort(runs.begin(), runs.end(),
-            [](const Measured& a, const Measured& b) { return a.seconds < b.seconds; });
-  return runs[runs.size() / 2];
+double decode_seconds(Backend& backend, const Options& options, ConstTensorView latent) {
+  VideoVae vae = VideoVae::load(backend, options.vae, options.dtype);
+  const Shape& shape = latent.shape();
+  const ConstTensorView clip = latent.reshaped({shape[1], shape[2], shape[3], shape[4]});
+  double seconds = 0;
+  for (int round = 0; round < 2; ++round) {
+    seconds = bench::seconds_of(
+        [&] { vae.decode(clip, options.request.frames, [](int64_t, ConstTensorView) {}); });
+  }
+  return seconds;
 }
 
 Json to_json(const Measured& measured) {
@@ -113,6 +129,12 @@ Json to_json(const Measured& measured) {
   return json;
 }
 
+uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 void print(const char* name, const Measured& measured) {
   std::printf("%-8s %8.3f s  %8.3f TFLOP  %7.1f GFLOP/s\n", name, measured.seconds,
               measured.flops / 1e12, measured.flops / measured.seconds / 1e9);
@@ -121,6 +143,13 @@ void print(const char* name, const Measured& measured) {
                 sums.seconds / sums.count, sums.flops / sums.count / 1e9,
                 sums.flops / sums.seconds / 1e9);
   }
+}
+
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> words;
+  std::istringstream in(list);
+  for (std::string word; std::getline(in, word, ',');) words.push_back(word);
+  return words;
 }
 
 Options parse(const std::vector<std::string>& arguments) {
@@ -137,8 +166,8 @@ Options parse(const std::vector<std::string>& arguments) {
     if (i + 1 == arguments.size())
       throw Error(ErrorCode::kInvalidArgument, flag + " needs a value");
     const std::string& value = arguments[++i];
-    if (flag == "--policy")
-      options.policy = value;
+    if (flag == "--policies")
+      options.policies = words_of(value);
     else if (flag == "--height")
       options.request.height = std::stoi(value);
     else if (flag == "--width")
@@ -147,6 +176,8 @@ Options parse(const std::vector<std::string>& arguments) {
       options.request.frames = std::stoi(value);
     else if (flag == "--steps")
       options.request.steps = std::stoi(value);
+    else if (flag == "--vae")
+      options.vae = value;
     else if (flag == "--threads")
       options.threads = std::stoi(value);
     else if (flag == "--runs")
@@ -159,42 +190,103 @@ Options parse(const std::vector<std::string>& arguments) {
   return options;
 }
 
+void keep_quicker(Measured& kept, Measured measured) {
+  if (kept.seconds == 0 || measured.seconds < kept.seconds) kept = std::move(measured);
+}
+
+struct Saving {
+  std::string policy;
+  Measured measured;
+};
+
+struct Found {
+  Measured none;
+  std::vector<Saving> savings;
+  std::optional<double> decode_seconds;
+  uint64_t weights_bytes = 0;
+};
+
+struct Ratios {
+  double flops = 0, time = 0;
+
+  double efficiency() const { return time / flops; }
+};
+
+Ratios ratios(const Measured& none, const Measured& cached) {
+  return {.flops = none.flops / cached.flops, .time = none.seconds / cached.seconds};
+}
+
+Found measure_all(Backend& backend, const Options& options) {
+  const STDiT3Weights weights = load_stdit3(options.transformer, backend, options.dtype);
+  const Conditions conditions{.caption = random_caption(weights.config), .unconditional = {}};
+  Found found{.none = {},
+              .savings = {},
+              .decode_seconds = {},
+              .weights_bytes = stdit3_weights_bytes(weights.config, options.dtype)};
+  for (const std::string& policy : options.policies)
+    found.savings.push_back({.policy = policy, .measured = {}});
+
+  RenderRequest warm_up = options.request;
+  warm_up.steps = 2;
+  measure(backend, weights, warm_up, conditions);
+  for (int i = 0; i < options.runs; ++i) {
+    keep_quicker(found.none, measure(backend, weights, options.request, conditions));
+    for (Saving& saving : found.savings) {
+      RenderRequest cached = options.request;
+      cached.policy.name = saving.policy;
+      keep_quicker(saving.measured, measure(backend, weights, cached, conditions));
+    }
+  }
+  if (!options.vae.empty())
+    found.decode_seconds = decode_seconds(backend, options, found.none.latent);
+  return found;
+}
+
+Json to_json(const Found& found, const Options& options, const BackendInfo& info) {
+  Json json{{"device", device_kind(info, options.dtype)},
+            {"device_name", info.device_name},
+            {"dtype", dtype_name(options.dtype)},
+            {"height", options.request.height},
+            {"width", options.request.width},
+            {"frames", options.request.frames},
+            {"sampler_steps", options.request.steps},
+            {"runs", options.runs},
+            {"none", to_json(found.none)},
+            {"policies", Json::array()},
+            {"weights_bytes", found.weights_bytes},
+            {"peak_bytes", peak_resident_bytes()}};
+  for (const Saving& saving : found.savings) {
+    const Ratios saved = ratios(found.none, saving.measured);
+    json["policies"].push_back({{"policy", saving.policy},
+                                {"cached", to_json(saving.measured)},
+                                {"flop_ratio", saved.flops},
+                                {"time_ratio", saved.time},
+                                {"efficiency", saved.efficiency()}});
+  }
+  if (found.decode_seconds) json["decode_seconds"] = *found.decode_seconds;
+  return json;
+}
+
+void print(const Found& found, const Options& options, const BackendInfo& info) {
+  std::printf("%s, quickest of %d runs\n", info.device_name.c_str(), options.runs);
+  print("none", found.none);
+  for (const Saving& saving : found.savings) {
+    print(saving.policy.c_str(), saving.measured);
+    const Ratios saved = ratios(found.none, saving.measured);
+    std::printf("FLOPs %.3fx  time %.3fx  efficiency %.1f %%\n", saved.flops, saved.time,
+                100 * saved.efficiency());
+  }
+  if (found.decode_seconds) std::printf("decode %.3f s\n", *found.decode_seconds);
+  std::printf("peak %llu MiB\n", static_cast<unsigned long long>(peak_resident_bytes() >> 20));
+}
+
 int run(const Options& options) {
   const auto backend = open_device("cpu", options.threads);
-  const STDiT3Weights weights = load_stdit3(options.transformer, *backend, options.dtype);
-  const Conditions conditions{.caption = random_caption(weights.config), .unconditional = {}};
-  RenderRequest none = options.request, cached = options.request;
-  cached.policy.name = options.policy;
-
-  RenderRequest warm_up = none;
-  warm_up.steps = 2;
-  measure(*backend, weights, warm_up, conditions);
-  std::vector<Measured> without, with;
-  for (int i = 0; i < options.runs; ++i) {
-    without.push_back(measure(*backend, weights, none, conditions));
-    with.push_back(measure(*backend, weights, cached, conditions));
-  }
-  const Measured a = median(without), b = median(with);
-  const double time_ratio = a.seconds / b.seconds, flop_ratio = a.flops / b.flops;
-  if (options.json) {
-    std::cout << Json{{"device", device_kind(backend->info(), options.dtype)},
-                      {"device_name", backend->info().device_name},
-                      {"runs", options.runs},
-                      {"policy", options.policy},
-                      {"none", to_json(a)},
-                      {"cached", to_json(b)},
-                      {"flop_ratio", flop_ratio},
-                      {"time_ratio", time_ratio},
-                      {"efficiency", time_ratio / flop_ratio}}
-                     .dump(2)
-              << "\n";
-    return 0;
-  }
-  std::printf("%s, median of %d runs\n", backend->info().device_name.c_str(), options.runs);
-  print("none", a);
-  print(options.policy.c_str(), b);
-  std::printf("FLOPs %.3fx  time %.3fx  efficiency %.1f %%\n", flop_ratio, time_ratio,
-              100 * time_ratio / flop_ratio);
+  const Found found = measure_all(*backend, options);
+  if (options.json)
+    std::cout << to_json(found, options, backend->info()).dump(2) << "\n";
+  else
+    print(found, options, backend->info());
   return 0;
 }
 

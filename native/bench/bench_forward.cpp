@@ -3,10 +3,14 @@
 // inputs.
 //
 //   bench_forward PART FOLDER INPUTS.safetensors [--dtype fp32|bf16] [--threads 0]
+//                 [--steps 20] [--policy none] [--option NAME=VALUE]...
 //
-// PART: stdit3, pixart or dit (policy none, both halves of the guidance), t5, image-vae. FOLDER
-// holds the part's config.json and weights. On standard input every line "run" is answered by the
-// seconds of one forward, "write FILE" by a file with the last forward's result as tensor "output".
+// PART: stdit3, pixart or dit (policy none, both halves of the guidance), t5, image-vae; or
+// pixart-steps: the forwards of a whole render under a caching policy, whose latent goes a straight
+// step along each guided prediction. FOLDER holds the part's config.json and weights. On standard
+// input every line "run" is answered by the seconds of one forward (pixart-steps: of all), "write
+// FILE" by a file with the last one's result as tensor "output", "report" by one line of JSON:
+// modules that the last run computed, and all.
 #include <array>
 #include <functional>
 #include <iostream>
@@ -16,6 +20,7 @@
 
 #include "bench/best_of.h"
 #include "core/checkpoint.h"
+#include "core/json.h"
 #include "engine/error.h"
 #include "models/dit/model.h"
 #include "models/image_vae/model.h"
@@ -28,17 +33,21 @@ namespace engine {
 namespace {
 
 constexpr int64_t kPixelsPerLatent = 8;
+constexpr float kGuidance = 4.5f;
 
 struct Options {
   std::string part, folder, inputs;
   DType dtype = DType::kF32;
   int threads = 0;
+  int steps = 20;
+  PolicySpec policy;
 };
 
 // A loaded part: each call of `run` is one forward; `output` is the result in host memory.
 struct Part {
   std::function<void()> run;
   std::function<Tensor()> output;
+  std::function<Json()> report = {};
 };
 
 Tensor downloaded(Backend& backend, ConstTensorView device) {
@@ -47,10 +56,14 @@ Tensor downloaded(Backend& backend, ConstTensorView device) {
   return host;
 }
 
-std::shared_ptr<Tensor> uploaded(Backend& backend, ConstTensorView host) {
-  auto device = std::make_shared<Tensor>(backend.allocate(host.shape(), host.dtype()));
-  backend.upload(host, *device);
+Tensor on_device(Backend& backend, ConstTensorView host) {
+  Tensor device = backend.allocate(host.shape(), host.dtype());
+  backend.upload(host, device);
   return device;
+}
+
+std::shared_ptr<Tensor> uploaded(Backend& backend, ConstTensorView host) {
+  return std::make_shared<Tensor>(on_device(backend, host));
 }
 
 // `forward` gives the prediction of a transformer that owns what it needs.
@@ -103,29 +116,86 @@ PolicyContext joint_context(const JointConfig& config, const JointShape& shape,
           .published = published};
 }
 
+// A PixArt-alpha with its text encoded, ready for its steps.
+struct PixartModel {
+  PixartModel(Backend& backend, const Options& options, const Checkpoint& inputs, int steps)
+      : weights(load_pixart(options.folder, backend, options.dtype)),
+        latent(uploaded(backend, inputs.get("latent"))) {
+    const JointShape shape = joint_shape(*latent);
+    PolicyContext context =
+        joint_context(weights.config.joint, shape, PublishedSettings::kPixartAlpha);
+    context.steps = steps;
+    policy = make_policy(options.policy, context);
+    text = encode_captions(backend, weights, {inputs.get("caption"), inputs.get("mask")},
+                           {inputs.get("negative"), inputs.get("negative_mask")}, true);
+    network = std::make_unique<Pixart>(backend, weights, shape, *policy);
+    condition();
+  }
+
+  // Forgets the steps of the last render.
+  void condition() {
+    const JointShape& shape = network->shape();
+    network->condition(text, kPixelsPerLatent * shape.latent_height,
+                       kPixelsPerLatent * shape.latent_width);
+  }
+
+  PixartWeights weights;
+  std::shared_ptr<Tensor> latent;
+  std::unique_ptr<CachePolicy> policy;
+  EncodedText text;
+  std::unique_ptr<Pixart> network;
+};
+
 Part pixart_part(Backend& backend, const Options& options, const Checkpoint& inputs) {
-  struct Model {
-    PixartWeights weights;
-    std::unique_ptr<CachePolicy> policy;
-    EncodedText text;
-    std::unique_ptr<Pixart> network;
-  };
-  auto model = std::make_shared<Model>();
-  model->weights = load_pixart(options.folder, backend, options.dtype);
-  const auto latent = uploaded(backend, inputs.get("latent"));
-  const JointShape shape = joint_shape(*latent);
-  model->policy = make_policy(
-      {}, joint_context(model->weights.config.joint, shape, PublishedSettings::kPixartAlpha));
-  model->text =
-      encode_captions(backend, model->weights, {inputs.get("caption"), inputs.get("mask")},
-                      {inputs.get("negative"), inputs.get("negative_mask")}, true);
-  model->network = std::make_unique<Pixart>(backend, model->weights, shape, *model->policy);
-  model->network->condition(model->text, kPixelsPerLatent * shape.latent_height,
-                            kPixelsPerLatent * shape.latent_width);
+  auto model = std::make_shared<PixartModel>(backend, options, inputs, /*steps=*/1);
   const std::array<float, 1> time{inputs.get("time").f32()[0]};
-  return transformer_part(backend, [model, latent, time] {
-    return model->network->step({.step = 0, .latent = *latent, .timesteps = time});
+  return transformer_part(backend, [model, time] {
+    return model->network->step({.step = 0, .latent = *model->latent, .timesteps = time});
   });
+}
+
+// latent -= (u + g (c - u)) / steps, where c and u are the halves of the prediction's first
+// channels.
+void follow(ConstTensorView prediction, int steps, Tensor& latent) {
+  const int64_t count = latent.elements();
+  const float* conditional = prediction.f32();
+  const float* unconditional = conditional + prediction.shape().elements() / 2;
+  for (int64_t i = 0; i < count; ++i) {
+    const float guided = unconditional[i] + kGuidance * (conditional[i] - unconditional[i]);
+    latent.f32()[i] -= guided / static_cast<float>(steps);
+  }
+}
+
+Part pixart_steps_part(Backend& backend, const Options& options, const Checkpoint& inputs) {
+  struct Run {
+    Tensor latent;
+    int64_t computed = 0, modules = 0;
+  };
+  auto model = std::make_shared<PixartModel>(backend, options, inputs, options.steps);
+  auto last = std::make_shared<Run>();
+  const auto run = [model, last, &backend, steps = options.steps] {
+    *last = {.latent = downloaded(backend, *model->latent)};
+    model->condition();
+    StepHooks hooks;
+    hooks.on_module = [last](const ModuleReport& module) {
+      ++last->modules;
+      if (module.decision == Decision::kRefresh) ++last->computed;
+    };
+    for (int step = 0; step < steps; ++step) {
+      const std::array<float, 1> time{1000.0f * static_cast<float>(steps - step) /
+                                      static_cast<float>(steps)};
+      const Tensor latent = on_device(backend, last->latent);
+      const ConstTensorView prediction =
+          model->network->step({.step = step, .latent = latent, .timesteps = time}, hooks);
+      follow(downloaded(backend, prediction), steps, last->latent);
+    }
+  };
+  return {.run = run,
+          .output = [last] { return std::move(last->latent); },
+          .report =
+              [last] {
+                return Json{{"computed", last->computed}, {"modules", last->modules}};
+              }};
 }
 
 Part dit_part(Backend& backend, const Options& options, const Checkpoint& inputs) {
@@ -174,19 +244,18 @@ Part image_vae_part(Backend& backend, const Options& options, const Checkpoint& 
 using MakePart = Part (*)(Backend&, const Options&, const Checkpoint&);
 
 const std::map<std::string, MakePart>& parts() {
-  static const std::map<std::string, MakePart> known{{"stdit3", stdit3_part},
-                                                     {"pixart", pixart_part},
-                                                     {"dit", dit_part},
-                                                     {"t5", t5_part},
-                                                     {"image-vae", image_vae_part}};
+  static const std::map<std::string, MakePart> known{
+      {"stdit3", stdit3_part}, {"pixart", pixart_part}, {"pixart-steps", pixart_steps_part},
+      {"dit", dit_part},       {"t5", t5_part},         {"image-vae", image_vae_part}};
   return known;
 }
 
 Options parse(const std::vector<std::string>& arguments) {
   if (arguments.size() < 3 || arguments.size() % 2 == 0) {
-    throw Error(ErrorCode::kInvalidArgument, "give PART FOLDER INPUTS [--dtype D] [--threads N]");
+    throw Error(ErrorCode::kInvalidArgument, "give PART FOLDER INPUTS [--FLAG VALUE]...");
   }
-  Options options{.part = arguments[0], .folder = arguments[1], .inputs = arguments[2]};
+  Options options{
+      .part = arguments[0], .folder = arguments[1], .inputs = arguments[2], .policy = {}};
   for (size_t i = 3; i < arguments.size(); i += 2) {
     const std::string& flag = arguments[i];
     const std::string& value = arguments[i + 1];
@@ -194,6 +263,12 @@ Options parse(const std::vector<std::string>& arguments) {
       options.dtype = value == "bf16" ? DType::kBF16 : DType::kF32;
     else if (flag == "--threads")
       options.threads = std::stoi(value);
+    else if (flag == "--steps")
+      options.steps = std::stoi(value);
+    else if (flag == "--policy")
+      options.policy.name = value;
+    else if (const size_t equals = value.find('='); flag == "--option" && equals != value.npos)
+      options.policy.options[value.substr(0, equals)] = value.substr(equals + 1);
     else
       throw Error(ErrorCode::kInvalidArgument, "flag " + flag + " " + value + " is unknown");
   }
@@ -215,6 +290,8 @@ int serve(const Options& options) {
       const Tensor output = part.output();
       write_safetensors(line.substr(6), {{"output", output}});
       std::cout << "written" << std::endl;
+    } else if (line == "report" && part.report) {
+      std::cout << part.report().dump() << std::endl;
     } else {
       throw Error(ErrorCode::kInvalidArgument, "line \"" + line + "\" is unknown");
     }

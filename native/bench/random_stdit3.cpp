@@ -3,64 +3,24 @@
 //
 //   random_stdit3 OUTPUT [--hidden 1152] [--heads 16] [--depth 2] [--caption-channels 4096]
 //   [--text-tokens 300]
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include "core/checkpoint.h"
+#include "bench/random_tensors.h"
 #include "core/json.h"
-#include "core/philox.h"
-#include "core/tensor.h"
 #include "engine/error.h"
 
 namespace engine {
 namespace {
 
-constexpr uint64_t kSeed = 1;
-
 struct Sizes {
   int64_t hidden = 1152, heads = 16, depth = 2, caption_channels = 4096, text_tokens = 300;
 };
 
-// Every tensor draws from a stream of its own, so its values do not depend on the others.
-class RandomTensors {
- public:
-  void normal(const std::string& name, Shape shape, double deviation) {
-    tensors_.emplace_back(shape, DType::kF16);
-    std::vector<float> values(static_cast<size_t>(shape.elements()));
-    fill_normal(values, kSeed, names_.size());
-    auto* bits = static_cast<uint16_t*>(tensors_.back().view().data());
-    for (size_t i = 0; i < values.size(); ++i)
-      bits[i] = f16_from_float(static_cast<float>(values[i] * deviation));
-    names_.push_back(name);
-  }
-
-  void ones(const std::string& name, Shape shape) {
-    tensors_.emplace_back(shape, DType::kF16);
-    auto* bits = static_cast<uint16_t*>(tensors_.back().view().data());
-    for (int64_t i = 0; i < shape.elements(); ++i) bits[i] = f16_from_float(1.0f);
-    names_.push_back(name);
-  }
-
-  // Weight and bias of a linear layer; variance kept over the layer.
-  void linear(const std::string& name, int64_t out, int64_t in) {
-    normal(name + ".weight", {out, in}, 1.0 / std::sqrt(static_cast<double>(in)));
-    normal(name + ".bias", {out}, 0.02);
-  }
-
-  void write(const std::filesystem::path& file) const {
-    std::vector<NamedTensor> named;
-    for (size_t i = 0; i < names_.size(); ++i) named.push_back({names_[i], tensors_[i]});
-    write_safetensors(file, named);
-  }
-
- private:
-  std::vector<std::string> names_;
-  std::vector<Tensor> tensors_;
-};
+using bench::RandomTensors;
 
 void add_block(RandomTensors& tensors, const std::string& prefix, const Sizes& sizes) {
   const int64_t c = sizes.hidden, d = sizes.hidden / sizes.heads;
