@@ -4,31 +4,10 @@ import path from "node:path";
 import { packageRoot } from "../common/paths.js";
 import { readModelFolder } from "../engine/model-folder.js";
 import { SubmitBatchRequest } from "../proto/gen/tocafarm/v1/farm.js";
-import type { RenderSpec } from "../proto/gen/tocafarm/v1/render.js";
 import type { Hello, Model } from "../proto/gen/tocafarm/v1/worker.js";
+import { demoSpec } from "../test/support/demo-spec.js";
 
 export const benchDevice = "cpu";
-
-const spec: RenderSpec = {
-  model: "demo",
-  frames: 17,
-  height: 64,
-  width: 64,
-  fps: 8,
-  saveFps: 8,
-  steps: 6,
-  guidance: 4,
-  seed: 7n,
-  policy: { name: "toca", options: {} },
-  scores: undefined,
-  dtype: "",
-  device: "",
-  initialLatentKey: "",
-  saveLatent: false,
-  saveFrames: false,
-  sampler: "",
-  trace: "TRACE_DETAIL_UNSPECIFIED",
-};
 
 export async function benchModels(): Promise<readonly Model[]> {
   const { name, configs } = await readModelFolder(path.join(packageRoot(), "models", "demo"));
@@ -40,7 +19,7 @@ export async function benchModels(): Promise<readonly Model[]> {
 export function benchHello(workerId: string, models: readonly Model[]): Hello {
   const state = "DEVICE_STATE_READY" as const;
   const memoryBytes = 8_000_000_000n;
-  const loadedModel = spec.model;
+  const loadedModel = demoSpec.model;
   const device = { name: benchDevice, kind: "bench", memoryBytes, dtype: "fp32" };
   return {
     ...{ workerId, version: "0", models: [...models], draining: false },
@@ -51,5 +30,5 @@ export function benchHello(workerId: string, models: readonly Model[]): Hello {
 
 export function benchRequest(clips: number, idempotencyKey: string): SubmitBatchRequest {
   const prompts = Array.from({ length: clips }, (_, index) => `a star spins ${index}`);
-  return { ...SubmitBatchRequest.fromPartial({ prompts, idempotencyKey }), spec };
+  return { ...SubmitBatchRequest.fromPartial({ prompts, idempotencyKey }), spec: demoSpec };
 }

@@ -1,4 +1,5 @@
 // Batches as people read them: the row of a list, and the lines of one.
+import { counted } from "../common/counted.js";
 import { unusedCacheWarning } from "../engine/unused-cache.js";
 import type { Batch, Clip } from "../proto/gen/tocafarm/v1/farm.js";
 import { isEnded, stateWord, tokensOf } from "./batch-tracker.js";
@@ -45,9 +46,10 @@ export function batchLines(batch: Batch): readonly string[] {
   const waiting = batch.clipsAwaitingApproval;
   const lines = [
     `${spec?.model}, ${frameCount(spec?.frames ?? 0)} of ${spec?.height}x${spec?.width}, ` +
-      `${spec?.steps} steps, policy ${policyText(spec?.policy)}, ` +
+      `${counted(spec?.steps ?? 0, "step")}, policy ${policyText(spec?.policy)}, ` +
       `guidance ${spec?.guidance}, seed ${spec?.seed}; ${clipCost(batch)}`,
-    preview && `preview first: ${preview.steps} steps, policy ${policyText(preview.policy)}`,
+    preview &&
+      `preview first: ${counted(preview.steps, "step")}, policy ${policyText(preview.policy)}`,
     deadline && `deadline ${deadline.toISOString()}${batch.late ? ": late" : ""}`,
     deviceSecondsLeft !== undefined && `devices still need ${seconds(deviceSecondsLeft)} for it`,
     batch.clipsSkipped > 0 && `skipped or rejected: ${batch.clipsSkipped}`,
@@ -74,7 +76,7 @@ export function clipCost(batch: Batch): string {
 
 /** Where a person has to act. */
 export function approvalLine(batchId: string, clips: number): string {
-  const what = clips === 1 ? "1 preview waits" : `${clips} previews wait`;
+  const what = `${counted(clips, "preview")} ${clips === 1 ? "waits" : "wait"}`;
   return `${what} for your verdict: tocafarm approve ${batchId} [CLIPS], or reject`;
 }
 

@@ -76,6 +76,16 @@ test("a preset takes options of its own, and no policy beside it", async () => {
   await assert.rejects(estimateFor(...preset, "--policy", "toca"), { message: /cannot be used/ });
 });
 
+test("a plan of one step and one of a thousand have heads that people can read", async () => {
+  const preset = ["--model", demo, "--preset", "balanced", "--steps"];
+  const many = await estimateFor(...preset, "1000");
+  for (const line of estimateText(many).split("\n").slice(0, 2)) {
+    assert.ok([...line].length <= 100, line);
+  }
+  assert.ok((many.plan.policy.options["compute"]?.length ?? 0) > 100, "the plan has it whole");
+  assert.match(estimateText(await estimateFor(...preset, "1")), /, 1 step of rflow, /);
+});
+
 test("every model known by name is planned", async () => {
   for (const model of await knownModels()) {
     const { plan, warnings } = await estimateFor("--model", model);

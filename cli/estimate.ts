@@ -1,5 +1,6 @@
 // A plan as people and scripts read it: what a render would compute step by step, and what memory
 // it would take. Every figure is the plan's; here they are only counted and laid out.
+import { counted } from "../common/counted.js";
 import type { ModelTexts } from "../engine/model-folder.js";
 import {
   type Block,
@@ -137,7 +138,7 @@ function headline({ model, request, dtype, plan }: Estimate): string {
   const text = readsText ? `, ${textTokens} text tokens` : "";
   return (
     `${model}: ${frameCount(frames)} of ${plan.outputHeight}x${plan.outputWidth}, ` +
-    `${steps} steps of ${plan.sampler}, ${dtype}${text}\n` +
+    `${counted(steps, "step")} of ${plan.sampler}, ${dtype}${text}\n` +
     `policy ${policyText(request.policy, plan.policy)}`
   );
 }
@@ -157,7 +158,10 @@ function figures(plan: Plan): string {
       ["memory at its peak", `${bytes(plan.peakBytes)}, with weights and cache`],
       ["beside the clip before", `${bytes(plan.overlappedPeakBytes)}, while that is decoded`],
       ...promptKept(plan),
-      ["can be resumed from", points === plan.steps.length ? "every step" : `${points} steps`],
+      [
+        "can be resumed from",
+        points === plan.steps.length ? "every step" : counted(points, "step"),
+      ],
     ],
   );
 }

@@ -1,4 +1,5 @@
 // Text for people: aligned tables, and numbers with the digits that matter.
+import { counted } from "../common/counted.js";
 
 export type Align = "left" | "right";
 
@@ -34,7 +35,7 @@ function pad(text: string, width: number, align: Align): string {
 
 /** "51 frames", or what one frame is. */
 export function frameCount(frames: number): string {
-  return frames === 1 ? "an image" : `${frames} frames`;
+  return frames === 1 ? "an image" : counted(frames, "frame");
 }
 
 /** "0.42 s", "12.3 s", "4 min 05 s", "2 h 03 min". */

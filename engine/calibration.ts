@@ -1,6 +1,7 @@
 // What a policy was calibrated for, held against what it is asked to do. A schedule that was found
 // with other steps, another size or another model still runs, but nobody knows how well: the plan
 // says so.
+import { counted } from "../common/counted.js";
 import type { NativePlan } from "./addon-types.js";
 import type { PlanRequest } from "./request.js";
 
@@ -40,9 +41,9 @@ export function calibrationWarnings(
   const ownSteps = Object.keys(plan.policy.options).some((name) => /(^|\.)for_steps$/.test(name));
   const differing = [
     differingModel(calibrated),
-    ownSteps ? undefined : differs(steps, request.steps, " steps"),
+    ownSteps ? undefined : differs(steps, request.steps, (count) => counted(count, "step")),
     differs(size, `${request.height}x${request.width}`),
-    differs(frames, request.frames, " frames"),
+    differs(frames, request.frames, (count) => counted(count, "frame")),
     differs(sampler, plan.sampler),
   ].filter((text) => text !== undefined);
   if (differing.length === 0) return [];
@@ -67,8 +68,8 @@ function differingModel({ calibration, model, modelDigest }: CalibratedPolicy): 
 function differs<Value>(
   calibrated: Value | undefined,
   asked: Value,
-  unit = "",
+  write: (value: Value) => string = String,
 ): string | undefined {
   if (calibrated === undefined || calibrated === asked) return undefined;
-  return `${calibrated}${unit}, not ${asked}`;
+  return `${write(calibrated)}, not ${asked}`;
 }

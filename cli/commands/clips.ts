@@ -1,6 +1,7 @@
 // `tocafarm retry`, `skip`, `promote`, `approve` and `reject`: what shall become of single clips;
 // and `link`, which lets others see one.
 import { type Command, Option } from "commander";
+import { counted } from "../../common/counted.js";
 import { FarmError } from "../../common/errors.js";
 import type { Clip } from "../../proto/gen/tocafarm/v1/farm.js";
 import { stateWord } from "../batch-tracker.js";
@@ -95,7 +96,7 @@ function addVerb(program: Command, { verb, description, without, done }: VerbTex
         const { batch, clipsChanged } = await client.changeClips(verb, id, ranges);
         if (options.json) printJson({ batch, clipsChanged });
         else {
-          const count = clipsChanged === 1 ? "1 clip" : `${clipsChanged} clips`;
+          const count = counted(clipsChanged, "clip");
           const state = stateWord(batch.state);
           process.stdout.write(`batch ${batch.id} is ${state}: ${count} ${done}\n`);
         }

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import type { Command } from "commander";
+import { counted } from "../../common/counted.js";
 import { FarmError } from "../../common/errors.js";
 import { type ModelFolder, readModelFolder } from "../../engine/model-folder.js";
 import { checkPromptsFor, makePlan, type Plan } from "../../engine/plan.js";
@@ -154,11 +155,11 @@ function withDebugOutputs(spec: RenderSpec, options: RenderOptions): RenderSpec 
 function announce(job: Job, plan: Plan): void {
   const { spec } = job;
   const count = job.prompts.length;
-  const clips = count === 1 ? "1 clip" : `${count} clips`;
+  const clips = counted(count, "clip");
   const size = `${plan.outputHeight}x${plan.outputWidth}`;
   process.stderr.write(
     `${clips}: ${frameCount(spec.frames)} of ${size}, ` +
-      `${spec.steps} steps, guidance ${spec.guidance}, seed ${spec.seed}, ` +
+      `${counted(spec.steps, "step")}, guidance ${spec.guidance}, seed ${spec.seed}, ` +
       `policy ${policyText(spec.policy, plan.policy)}; ` +
       `${(plan.flopsNone / plan.flops).toFixed(2)}x fewer FLOPs than none, ` +
       `needs ${memoryText(plan)}\n`,

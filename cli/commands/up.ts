@@ -1,5 +1,6 @@
 // `tocafarm up`: a farm on this machine that stays until it is stopped.
 import { type Command, Option } from "commander";
+import { counted } from "../../common/counted.js";
 import { logLevels } from "../../common/log.js";
 import { defaultDataFolder } from "../../common/paths.js";
 import { repeated, requiredOption } from "../args.js";
@@ -87,7 +88,7 @@ function describe({ grpc, http, workers }: LocalFarm): string {
     { name: "coordinator", what: `gRPC ${grpc}`, url: `http://${http}/metrics` },
     ...workers.map((worker) => ({
       name: worker.id,
-      what: `${worker.devices.join(" ")}, ${worker.threads} threads`,
+      what: `${worker.devices.join(" ")}, ${counted(worker.threads, "thread")}`,
       url: `http://${worker.http}/metrics`,
     })),
   ];

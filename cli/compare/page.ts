@@ -1,5 +1,6 @@
 // report.html: the findings for a person. One file that needs nothing else, as long as the clips
 // fit into it.
+import { counted } from "../../common/counted.js";
 import { element, escaped } from "../../simulation/plot/svg.js";
 import { seconds } from "../table.js";
 import { heatmap } from "./heatmap.js";
@@ -18,7 +19,8 @@ export type SourceOf = (file: string) => string;
 export function page(report: Report, sourceOf: SourceOf): string {
   const { model, settings, clips } = report;
   const { frames, height, width, steps, guidance } = settings;
-  const heading = `${model.name}: ${report.policies.length} policies on ${clips.length} clips`;
+  const on = counted(clips.length, "clip");
+  const heading = `${model.name}: ${report.policies.length} policies on ${on}`;
   return [
     "<!doctype html>",
     '<html lang="en"><head><meta charset="utf-8">',
@@ -30,8 +32,9 @@ export function page(report: Report, sourceOf: SourceOf): string {
       "p",
       {},
       escaped(
-        `${frames === 1 ? "Images" : `${frames} frames`} of ${height}x${width}, ${steps} steps, ` +
-          `guidance ${guidance}, rendered by ${report.kind}, weights ${model.weightsDigest}.`,
+        `${frames === 1 ? "Images" : `${frames} frames`} of ${height}x${width}, ` +
+          `${counted(steps, "step")}, guidance ${guidance}, rendered by ${report.kind}, ` +
+          `weights ${model.weightsDigest}.`,
       ),
     ),
     table(report),

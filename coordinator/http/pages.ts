@@ -1,6 +1,7 @@
 // What the coordinator answers over HTTP: metrics for Prometheus, health for whoever starts it, and
 // a front page that says where things are.
 
+import { counted } from "../../common/counted.js";
 import { type HttpAnswer, type HttpRoutes, textAnswer } from "../../common/http.js";
 import { packageVersion } from "../../common/version.js";
 import { batchPhaseOf } from "../core/state.js";
@@ -50,9 +51,9 @@ function summaryOf(life: Life): Promise<string> {
   return life.query(({ state, live }) => {
     const phases = [...state.batches.values()].map(batchPhaseOf);
     const running = phases.filter((phase) => phase === "queued" || phase === "active").length;
-    const batches = `${running} batches unfinished, ${phases.length} known`;
+    const batches = `batches: ${running} unfinished, ${phases.length} known`;
     if (!life.leads) return batches;
     const workers = [...live.workers.values()].filter(({ connected }) => connected);
-    return `${workers.length} workers connected, ${batches}`;
+    return `${counted(workers.length, "worker")} connected, ${batches}`;
   });
 }

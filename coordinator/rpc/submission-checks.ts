@@ -1,6 +1,7 @@
 // What of a SubmitBatch request can be judged by itself: texts, numbers and times within bounds.
 // Each check throws INVALID_ARGUMENT with the value, the bound and what to do.
 
+import { counted } from "../../common/counted.js";
 import { FarmError } from "../../common/errors.js";
 import type { SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { Policy, RenderSpec } from "../core/events.js";
@@ -76,7 +77,8 @@ export function checkedPreview(request: SubmitBatchRequest, spec: RenderSpec): R
   const { steps } = preview;
   if (steps === spec.steps && JSON.stringify(policy) === JSON.stringify(spec.policy)) {
     throw invalid(
-      `the preview is the final render: both have ${steps} steps and policy ${policy.name}; ` +
+      `the preview is the final render: both have ${counted(steps, "step")} and ` +
+        `policy ${policy.name}; ` +
         "take fewer steps or a policy that reuses more, or no preview",
     );
   }

@@ -25,6 +25,7 @@ struct PolicyContext {
   int depth = 0;       // layers; STDiT3: one spatial and one temporal block each
   int64_t tokens = 0;  // N per batch row
   bool temporal_blocks = true;
+  bool cross_attention = true;  // whether blocks have one: DiT's have not
   PublishedSettings published = PublishedSettings::kOpenSora;
   // r of the sampler's time transform, t = 1000 r u / (1 + (r - 1) u), u = 1 - step / steps; 1:
   // times fall evenly.

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cache/policies.h"
+#include "core/counted.h"
 
 namespace engine {
 
@@ -79,8 +80,9 @@ class EasyCachePolicy : public CachePolicy {
   std::string fingerprint() const override { return fingerprint_; }
   std::vector<std::string> warnings() const override {
     if (settings_.warm + 1 < context_.steps) return {};
-    return {"policy easycache: the first " + std::to_string(settings_.warm) + " and the last of " +
-            std::to_string(context_.steps) + " steps always run: nothing is skipped; lower warm"};
+    return {"policy easycache: warm " + std::to_string(settings_.warm) +
+            " and the last step, which always runs, leave none of " +
+            counted(context_.steps, "step") + " to skip; lower warm"};
   }
   std::unique_ptr<PolicyRun> begin() const override {
     return std::make_unique<EasyCacheRun>(context_, settings_);

@@ -5,6 +5,7 @@
 
 #include "cache/index_list.h"
 #include "cache/policies.h"
+#include "core/counted.h"
 #include "engine/error.h"
 
 namespace engine {
@@ -40,8 +41,8 @@ class MaskPolicy : public CachePolicy {
 std::vector<std::string> schedule_warnings(const std::string& policy, int for_steps,
                                            const PolicyContext& context) {
   if (for_steps == context.steps) return {};
-  return {"policy " + policy + ": its schedule was made for " + std::to_string(for_steps) +
-          " steps, not for " + std::to_string(context.steps)};
+  return {"policy " + policy + ": its schedule was made for " + counted(for_steps, "step") +
+          ", not for " + std::to_string(context.steps)};
 }
 
 std::unique_ptr<CachePolicy> make_mask_policy(PolicyOptions& options,

@@ -10,9 +10,9 @@ namespace {
 
 constexpr PolicyContext kTen{.steps = 10, .depth = 4, .tokens = 60};
 
-std::string refusal(const PolicySpec& spec) {
+std::string refusal(const PolicySpec& spec, const PolicyContext& context = kTen) {
   try {
-    make_policy(spec, kTen);
+    make_policy(spec, context);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
     return error.what();
@@ -85,6 +85,16 @@ TEST(ModuleMaskPolicy, NamesTheRuleThatItCannotRead) {
   EXPECT_NE(refused("joint.mlp=0").find("known are spatial temporal"), std::string::npos);
   EXPECT_NE(refused("mpl=0").find("known are self_attention cross_attention mlp"),
             std::string::npos);
+}
+
+TEST(ModuleMaskPolicy, RefusesAModuleThatTheModelHasNot) {
+  PolicyContext dit = kTen;
+  dit.temporal_blocks = dit.cross_attention = false;
+  EXPECT_NE(refusal({"module_mask", {{"refresh", "mlp=0;cross_attention=0"}}}, dit)
+                .find("rule \"cross_attention=0\" names \"cross_attention\", known are "
+                      "self_attention mlp;"),
+            std::string::npos);
+  EXPECT_EQ(refusal({"module_mask", {{"refresh", "all=0;joint.mlp@0-1=0-9"}}}, dit), "");
 }
 
 TEST(MaskPolicy, GoesTogetherWithOneForModules) {

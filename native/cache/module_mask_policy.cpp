@@ -119,7 +119,9 @@ Rule parse_rule(const std::string& text, const PolicyContext& context) {
   if (place != "all") {
     using enum Module;
     rule.module =
-        choice_of(text, place, std::array{kSelfAttention, kCrossAttention, kMlp}, module_name);
+        context.cross_attention
+            ? choice_of(text, place, std::array{kSelfAttention, kCrossAttention, kMlp}, module_name)
+            : choice_of(text, place, std::array{kSelfAttention, kMlp}, module_name);
   }
   return rule;
 }

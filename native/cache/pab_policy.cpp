@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cache/policies.h"
+#include "core/counted.h"
 
 namespace engine {
 
@@ -63,8 +64,7 @@ class PabPolicy : public CachePolicy {
         if (reuses({.step = step, .layer = 0, .block = block, .module = module})) return;
       }
       warnings.push_back("policy pab: " + std::string(option) + " applies at none of " +
-                         std::to_string(context_.steps) +
-                         " steps: take more steps or a wider window");
+                         counted(context_.steps, "step") + ": take more steps or a wider window");
     };
     using enum Module;
     if (settings_.spatial_interval > 1) {

@@ -10,6 +10,7 @@
 
 #include "backend/change.h"
 #include "cache/policies.h"
+#include "core/counted.h"
 
 namespace engine {
 
@@ -124,8 +125,8 @@ class SpecaPolicy : public CachePolicy {
   std::string fingerprint() const override { return fingerprint_; }
   std::vector<std::string> warnings() const override {
     if (settings_.warm < context_.steps) return {};
-    return {"policy speca: the first " + std::to_string(settings_.warm) + " of " +
-            std::to_string(context_.steps) + " steps are full: nothing is forecast; lower warm"};
+    return {"policy speca: warm " + std::to_string(settings_.warm) + " leaves none of " +
+            counted(context_.steps, "step") + " to forecast; lower warm"};
   }
   std::unique_ptr<PolicyRun> begin() const override {
     return std::make_unique<SpecaRun>(context_, settings_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cache/policies.h"
+#include "core/counted.h"
 #include "engine/error.h"
 
 namespace engine {
@@ -31,7 +32,7 @@ class TGatePolicy : public CachePolicy {
   std::vector<std::string> warnings() const override {
     if (gate_ < context_.steps || self_interval_ > 1) return {};
     return {"policy tgate: gate " + std::to_string(gate_) + " comes after the last of " +
-            std::to_string(context_.steps) + " steps: nothing is reused"};
+            counted(context_.steps, "step") + ": nothing is reused"};
   }
 
  private:

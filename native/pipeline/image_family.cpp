@@ -37,6 +37,7 @@ PolicyContext ImageFamily::policy_context(const RenderRequest& request) const {
           .depth = joint().depth,
           .tokens = grid(request).tokens(),
           .temporal_blocks = false,
+          .cross_attention = joint().cross_attention,
           .published = published(request)};
 }
 

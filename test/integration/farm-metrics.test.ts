@@ -6,7 +6,8 @@ import { FarmClient } from "../../cli/farm-client.js";
 import { errorCodes } from "../../common/errors.js";
 import { readModelFolder } from "../../engine/model-folder.js";
 import { makePlan, type Plan } from "../../engine/plan.js";
-import { demoPrompts, demoSpec, rendered } from "../support/farm-batches.js";
+import { demoSpec } from "../support/demo-spec.js";
+import { demoPrompts, rendered } from "../support/farm-batches.js";
 import type { Scrape } from "../support/farm-metrics.js";
 import {
   demoModel,

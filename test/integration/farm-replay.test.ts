@@ -7,7 +7,8 @@ import { after, before, test } from "node:test";
 import { readModelFolder } from "../../engine/model-folder.js";
 import { makePlan, type Plan } from "../../engine/plan.js";
 import { CliSandbox } from "../support/cli-process.js";
-import { demoPrompts, demoSpec, digestOf } from "../support/farm-batches.js";
+import { demoSpec } from "../support/demo-spec.js";
+import { demoPrompts, digestOf } from "../support/farm-batches.js";
 import { demoModel } from "../support/farm-processes.js";
 
 const sandbox = new CliSandbox();

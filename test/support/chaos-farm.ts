@@ -13,7 +13,8 @@ import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
 import { freePort, Kept, NatsProcess, orphans, type Started, signal } from "./chaos-kept.js";
 import { Wire } from "./chaos-wire.js";
 import { CliSandbox } from "./cli-process.js";
-import { demoPrompts, demoSpec, digests, ended } from "./farm-batches.js";
+import { demoSpec } from "./demo-spec.js";
+import { demoPrompts, digests, ended } from "./farm-batches.js";
 import { demoModel, FarmProcess } from "./farm-processes.js";
 import { eventually } from "./worker-process.js";
 

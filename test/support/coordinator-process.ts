@@ -14,6 +14,7 @@ import {
   type SubmitBatchRequest,
 } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
+import { demoSpec } from "./demo-spec.js";
 
 const program = path.join(import.meta.dirname, "coordinator-main.js");
 
@@ -99,24 +100,8 @@ export async function failingCoordinator(
 }
 
 export const testSpecMessage: RenderSpec = {
-  model: "demo",
-  frames: 17,
-  height: 64,
-  width: 64,
-  fps: 24,
-  saveFps: 24,
-  steps: 10,
-  guidance: 7,
-  seed: 42n,
-  policy: { name: "toca", options: {} },
-  scores: undefined,
-  dtype: "",
-  device: "",
-  initialLatentKey: "",
-  saveLatent: false,
-  saveFrames: false,
-  sampler: "",
-  trace: "TRACE_DETAIL_UNSPECIFIED",
+  ...demoSpec,
+  ...{ fps: 24, saveFps: 24, steps: 10, guidance: 7, seed: 42n },
 };
 
 export function submissionOf(prompts: readonly string[]): SubmitBatchRequest {

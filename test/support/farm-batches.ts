@@ -6,29 +6,8 @@ import path from "node:path";
 import type { BatchWithClips, FarmClient } from "../../cli/farm-client.js";
 import { type Clip, SubmitBatchRequest } from "../../proto/gen/tocafarm/v1/farm.js";
 import type { RenderSpec } from "../../proto/gen/tocafarm/v1/render.js";
+import { demoSpec } from "./demo-spec.js";
 import { eventually } from "./worker-process.js";
-
-/** 17 frames of 64x64 in 6 steps: a third of a second on one core. */
-export const demoSpec: RenderSpec = {
-  model: "demo",
-  frames: 17,
-  height: 64,
-  width: 64,
-  fps: 8,
-  saveFps: 8,
-  steps: 6,
-  guidance: 4,
-  seed: 7n,
-  policy: { name: "toca", options: {} },
-  scores: undefined,
-  dtype: "",
-  device: "",
-  initialLatentKey: "",
-  saveLatent: false,
-  saveFrames: false,
-  sampler: "",
-  trace: "TRACE_DETAIL_UNSPECIFIED",
-};
 
 export const demoPrompts = [
   "a red circle moves right on a white background",

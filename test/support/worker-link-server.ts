@@ -17,6 +17,7 @@ import {
   type Progress,
   WorkerLinkService,
 } from "../../proto/gen/tocafarm/v1/worker.js";
+import { demoSpec } from "./demo-spec.js";
 
 type Stream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
 type Said = NonNullable<ConnectRequest["message"]>;
@@ -191,24 +192,9 @@ function sameAttempt(a: AttemptRef | undefined, b: AttemptRef): boolean {
 }
 
 const smallSpec: RenderSpec = {
-  model: "demo",
-  frames: 17,
-  height: 64,
-  width: 64,
-  fps: 8,
-  saveFps: 8,
+  ...demoSpec,
   steps: 10,
-  guidance: 4,
-  seed: 7n,
   policy: { name: "toca", options: { interval: "3" } },
-  scores: undefined,
-  dtype: "",
-  device: "",
-  initialLatentKey: "",
-  saveLatent: false,
-  saveFrames: false,
-  sampler: "",
-  trace: "TRACE_DETAIL_UNSPECIFIED",
 };
 
 export type TestLease = Lease & { readonly attempt: AttemptRef };

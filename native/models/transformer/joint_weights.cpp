@@ -1,5 +1,6 @@
 #include "models/transformer/joint_weights.h"
 
+#include "core/counted.h"
 #include "engine/error.h"
 
 namespace engine {
@@ -51,7 +52,7 @@ void check_depth(const Checkpoint& checkpoint, WeightLayout layout, const JointC
   if (checkpoint.find(next).empty()) return;
   throw Error(ErrorCode::kInvalidCheckpoint,
               checkpoint.location().string() + " holds " + next + ", but config.json says " +
-                  std::to_string(config.depth) + " layers: they belong to different models");
+                  counted(config.depth, "layer") + ": they belong to different models");
 }
 
 }  // namespace
