@@ -21,7 +21,7 @@ class ClipModel {
   virtual Conditions condition(const std::string& prompt,
                                const std::function<bool()>& cancelled) = 0;
   // Whether condition() will load a text encoder for this prompt, and whether one is in memory.
-  virtual bool awaits_text_encoder(const std::string&) const { return false; }
+  virtual bool awaits_text_encoder(const std::string&) { return false; }
   virtual bool has_text_encoder() const { return false; }
   // Returns the final latent, device memory. The cache lives as long as the call. Throws as
   // run_sampler().

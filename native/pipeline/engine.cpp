@@ -171,7 +171,7 @@ class LoadedEngine : public Engine {
     uint64_t alone;
     uint64_t beside;
   };
-  RenderBytes render_bytes(const Plan& plan, const std::string& prompt) const {
+  RenderBytes render_bytes(const Plan& plan, const std::string& prompt) {
     const uint64_t beside = plan.overlapped_peak_bytes - plan.decode_bytes;
     if (model_->has_text_encoder()) {
       return {plan.peak_bytes - planned_.all(), beside - planned_.all()};

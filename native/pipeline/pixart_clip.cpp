@@ -1,5 +1,7 @@
 // Pictures of a PixArt-alpha: T5 captions, DPM-Solver++ with guidance on all channels.
 #include <array>
+#include <string>
+#include <vector>
 
 #include "models/pixart/model.h"
 #include "pipeline/image_clip.h"
@@ -28,9 +30,10 @@ class PixartClip : public ImageClip {
     return conditions;
   }
 
-  bool awaits_text_encoder(const std::string& prompt) const override {
-    return !text_.loaded() &&
-           !(text_.kept(prompt) && (!weights_.null_caption.empty() || text_.kept("")));
+  bool awaits_text_encoder(const std::string& prompt) override {
+    std::vector<std::string> prompts{prompt};
+    if (weights_.null_caption.empty()) prompts.emplace_back();
+    return !text_.loaded() && !text_.kept(prompts);
   }
   bool has_text_encoder() const override { return text_.loaded(); }
   Tensor denoise(const DenoiseJob& job) override {

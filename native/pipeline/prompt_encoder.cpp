@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "core/build_id.h"
@@ -93,17 +94,11 @@ PromptEncoder::PromptEncoder(ModelParts& parts, int64_t length)
 }
 
 Caption PromptEncoder::encode(const std::string& prompt, const std::function<bool()>& cancelled) {
-  const EngineCache* const cache = parts_.cache();
-  if (cache != nullptr) {
-    if (const auto text = cache->texts.read(key_of(prompt))) {
-      Caption caption = unpacked_caption(*text);
-      caption.kept = true;
-      return caption;
-    }
-  }
+  if (auto found = read_.extract(prompt)) return std::move(found.mapped());
+  if (auto found = read(prompt)) return std::move(*found);
   if (!stage_) load();
   Caption caption = stage_->encode(prompt, cancelled);
-  if (cache != nullptr) {
+  if (const EngineCache* const cache = parts_.cache()) {
     try {
       const std::string text = packed_caption(caption);
       cache->texts.write(key_of(prompt), std::as_bytes(std::span(text)));
@@ -113,8 +108,27 @@ Caption PromptEncoder::encode(const std::string& prompt, const std::function<boo
   return caption;
 }
 
-bool PromptEncoder::kept(const std::string& prompt) const {
-  return parts_.cache() != nullptr && parts_.cache()->texts.read(key_of(prompt)).has_value();
+bool PromptEncoder::kept(const std::vector<std::string>& prompts) {
+  std::map<std::string, Caption> before = std::exchange(read_, {});
+  for (const std::string& prompt : prompts) {
+    if (auto known = before.extract(prompt)) {
+      read_.insert(std::move(known));
+    } else if (auto found = read(prompt)) {
+      read_.emplace(prompt, std::move(*found));
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<Caption> PromptEncoder::read(const std::string& prompt) const {
+  if (parts_.cache() == nullptr) return std::nullopt;
+  const auto text = parts_.cache()->texts.read(key_of(prompt));
+  if (!text) return std::nullopt;
+  Caption caption = unpacked_caption(*text);
+  caption.kept = true;
+  return caption;
 }
 
 // The digest, so that no prompt can be read in the folder.

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pipeline/conditions.h"
 #include "pipeline/model_parts.h"
@@ -24,12 +26,15 @@ class PromptEncoder {
   // out: those are zeros of a kept one. Throws as TextStage::encode(), and as Engine::load() where
   // the encoder is loaded now.
   Caption encode(const std::string& prompt, const std::function<bool()>& cancelled);
-  bool kept(const std::string& prompt) const;
+  // Whether all these prompts are kept. They are read now, and given out by encode(); what was read
+  // for other ones is forgotten.
+  bool kept(const std::vector<std::string>& prompts);
   // Whether the text encoder is in memory.
   bool loaded() const { return stage_.has_value(); }
 
  private:
   std::string key_of(const std::string& prompt) const;
+  std::optional<Caption> read(const std::string& prompt) const;
   void load();
 
   ModelParts& parts_;
@@ -37,6 +42,7 @@ class PromptEncoder {
   std::string key_;  // all of a kept caption's key but the prompt; empty without a cache
   std::optional<T5Tokenizer> tokenizer_;  // until the stage has it
   std::optional<TextStage> stage_;
+  std::map<std::string, Caption> read_;  // by kept(), until encode() gives them out
 };
 
 }  // namespace engine

@@ -108,7 +108,26 @@ TEST_F(PromptEncoderTest, EncodesWhereNothingCanBeKept) {
   ModelParts parts(backend_, kModel, &nowhere);
   PromptEncoder encoder(parts, kLength);
   EXPECT_GT(encoder.encode("a red circle", {}).mask.elements(), 0);
-  EXPECT_FALSE(encoder.kept("a red circle"));
+  EXPECT_FALSE(encoder.kept({"a red circle"}));
+}
+
+TEST_F(PromptEncoderTest, ReadsAKeptPromptOnceForTheQuestionAndForTheCaption) {
+  const Caption written = encode("a red circle").caption;
+  encode("");
+  ModelParts parts(backend_, model_.path(), &cache_);
+  PromptEncoder encoder(parts, kLength);
+  EXPECT_FALSE(encoder.kept({"a red circle", "another"}));
+  EXPECT_TRUE(encoder.kept({"a red circle", ""}));
+  EXPECT_TRUE(encoder.kept({"a red circle"}));  // the empty one is forgotten
+  std::filesystem::remove_all(folder_.path() / "texts");
+  const Caption caption = encoder.encode("a red circle", {});
+  EXPECT_TRUE(caption.kept);
+  EXPECT_EQ(elements_of<int32_t>(caption.mask), elements_of<int32_t>(written.mask));
+  EXPECT_FALSE(encoder.loaded());
+  EXPECT_FALSE(encoder.encode("", {}).kept);
+  // Given out, so nothing more is held: it is encoded again, and kept again.
+  EXPECT_FALSE(encoder.encode("a red circle", {}).kept);
+  EXPECT_TRUE(encoder.kept({"a red circle"}));
 }
 
 TEST_F(PromptEncoderTest, RefusesADamagedEncoderBeforeItIsNeeded) {

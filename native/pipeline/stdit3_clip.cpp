@@ -85,8 +85,8 @@ class STDiT3Clip : public ClipModel {
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {
     return {.caption = text_.encode(prompt, cancelled), .unconditional = {}};
   }
-  bool awaits_text_encoder(const std::string& prompt) const override {
-    return !text_.loaded() && !text_.kept(prompt);
+  bool awaits_text_encoder(const std::string& prompt) override {
+    return !text_.loaded() && !text_.kept({prompt});
   }
   bool has_text_encoder() const override { return text_.loaded(); }
   Tensor denoise(const DenoiseJob& job) override {
