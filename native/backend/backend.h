@@ -70,7 +70,7 @@ class Backend {
   virtual std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView bias,
                                                  ConvGeometry geometry, DType compute) = 0;
 
-  // A table or vector of weights on the device: in fp32, or as it comes.
+  // A table or vector of weights on the device: in fp32, in bf16, or as it comes.
   virtual Tensor pack_tensor(ConstTensorView values, DType dtype);
   // From now on what pack_...() makes is kept in `store`, and taken from it (null: in memory of its
   // own). Weights need the store no longer than until they are packed.

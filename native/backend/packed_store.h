@@ -27,7 +27,7 @@ class PackedStore {
 // Host memory packed by `pack`, of `store` where there is one.
 Tensor keep_packed(PackedStore* store, const std::string& layout, const Shape& shape, DType dtype,
                    const PackedStore::Pack& pack);
-// The same of values that are made fp32, or kept as they are.
+// The same of values that are made fp32 or bf16, or kept as they are.
 Tensor pack_values(PackedStore* store, ConstTensorView values, DType dtype);
 
 }  // namespace engine

@@ -12,9 +12,6 @@
 namespace engine {
 namespace {
 
-// The text encoder computes in fp32, whatever the dtype of transformer and VAE.
-constexpr DType kSideDtype = DType::kF32;
-
 std::string read_config_text(const std::filesystem::path& file) {
   read_json_file(file);  // refuses what is missing or damaged, naming file and place
   std::ifstream stream(file);
@@ -35,8 +32,8 @@ PlanBytes side_bytes(const ModelFamily& family, const ModelConfigs& configs, DTy
   if (family.text_tokens() > 0 && !configs.text_encoder.empty()) {
     const T5Config text = parse_t5_config(
         parse_json(configs.text_encoder, "text_encoder/config.json"), "text_encoder/config.json");
-    bytes.text_encoder = t5_weights_bytes(text, kSideDtype);
-    bytes.text_encoding = t5_workspace_bytes(text, kSideDtype, 1, family.text_tokens());
+    bytes.text_encoder = t5_weights_bytes(text, compute);
+    bytes.text_encoding = t5_workspace_bytes(text, compute, 1, family.text_tokens());
   }
   if (!configs.vae.empty()) {
     const VaeBytes vae =

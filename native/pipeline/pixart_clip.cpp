@@ -21,7 +21,7 @@ class PixartClip : public ImageClip {
                             [&](const std::filesystem::path& folder) {
                               return load_pixart(folder, backend_, dtype);
                             })),
-        text_(parts, weights_.config.model_max_length) {}
+        text_(parts, weights_.config.model_max_length, dtype) {}
 
   // Diffusers' checkpoints hold no null caption: it is the encoding of the empty prompt there.
   Conditions condition(const std::string& prompt, const std::function<bool()>& cancelled) override {

@@ -13,9 +13,6 @@
 namespace engine {
 namespace {
 
-// The text encoder computes in fp32, whatever the transformer's dtype.
-constexpr DType kCompute = DType::kF32;
-
 // Names and content of the files in a folder that are read whole: a tokenizer's, a config.
 std::string files_digest(const std::filesystem::path& folder,
                          const std::function<bool(const std::filesystem::path&)>& counts) {
@@ -75,8 +72,11 @@ Caption unpacked_caption(const std::string& text) {
 
 }  // namespace
 
-PromptEncoder::PromptEncoder(ModelParts& parts, int64_t length)
-    : parts_(parts), length_(length), tokenizer_(T5Tokenizer::load(parts.folder("tokenizer"))) {
+PromptEncoder::PromptEncoder(ModelParts& parts, int64_t length, DType compute)
+    : parts_(parts),
+      length_(length),
+      compute_(compute),
+      tokenizer_(T5Tokenizer::load(parts.folder("tokenizer"))) {
   if (parts.cache() == nullptr) {
     load();
     return;
@@ -88,7 +88,7 @@ PromptEncoder::PromptEncoder(ModelParts& parts, int64_t length)
   key << "encoded prompt 1\nencoder " << part_digest(encoder, parts.cache()) << "\nconfig "
       << files_digest(encoder, [](const auto& file) { return file.filename() == "config.json"; })
       << "\ntokenizer " << files_digest(tokenizer, [](const auto&) { return true; }) << "\nlength "
-      << length << "\ndevice " << parts.backend().info().kind << "\ndtype " << dtype_name(kCompute)
+      << length << "\ndevice " << parts.backend().info().kind << "\ndtype " << dtype_name(compute)
       << "\nbuild " << build_id() << "\nprompt ";
   key_ = key.str();
 }
@@ -137,7 +137,7 @@ std::string PromptEncoder::key_of(const std::string& prompt) const {
 }
 
 void PromptEncoder::load() {
-  stage_.emplace(parts_, std::move(*tokenizer_), length_);
+  stage_.emplace(parts_, std::move(*tokenizer_), length_, compute_);
   tokenizer_.reset();
 }
 

@@ -17,10 +17,11 @@ namespace engine {
 
 class PromptEncoder {
  public:
-  // `length`: tokens a prompt is padded and cut to. With a cache the text encoder's files are
-  // checked now (names, shapes and types of its tensors) and loaded when a prompt asks for them;
-  // without one they are loaded at once. `parts` outlives this object. Throws as Engine::load().
-  PromptEncoder(ModelParts& parts, int64_t length);
+  // `length`: tokens a prompt is padded and cut to; compute: kF32 or kBF16. With a cache the text
+  // encoder's files are checked now (names, shapes and types of its tensors) and loaded when a
+  // prompt asks for them; without one they are loaded at once. `parts` outlives this object. Throws
+  // as Engine::load().
+  PromptEncoder(ModelParts& parts, int64_t length, DType compute);
 
   // The bits are the same whether it was kept or is computed, but for rows that the mask leaves
   // out: those are zeros of a kept one. Throws as TextStage::encode(), and as Engine::load() where
@@ -39,6 +40,7 @@ class PromptEncoder {
 
   ModelParts& parts_;
   int64_t length_;
+  DType compute_;
   std::string key_;  // all of a kept caption's key but the prompt; empty without a cache
   std::optional<T5Tokenizer> tokenizer_;  // until the stage has it
   std::optional<TextStage> stage_;

@@ -25,9 +25,9 @@ class PromptEncoderTest : public testing::Test {
     Caption caption;
     bool loaded;
   };
-  Encoded encode(const std::string& prompt, int64_t length = kLength) {
+  Encoded encode(const std::string& prompt, int64_t length = kLength, DType compute = DType::kF32) {
     ModelParts parts(backend_, model_.path(), &cache_);
-    PromptEncoder encoder(parts, length);
+    PromptEncoder encoder(parts, length, compute);
     EXPECT_FALSE(encoder.loaded());
     Caption caption = encoder.encode(prompt, {});
     EXPECT_EQ(caption.kept, !encoder.loaded());
@@ -82,6 +82,8 @@ TEST_F(PromptEncoderTest, EncodesAnewWhateverIsAnother) {
   encode("a red circle");
   EXPECT_TRUE(encode("a blue circle").loaded);
   EXPECT_TRUE(encode("a red circle", kLength + 1).loaded);
+  EXPECT_TRUE(encode("a red circle", kLength, DType::kBF16).loaded);
+  EXPECT_FALSE(encode("a red circle", kLength, DType::kBF16).loaded);
   EXPECT_TRUE(encode("").loaded);
   EXPECT_FALSE(encode("").loaded);
   std::ofstream(model_.path() / "tokenizer" / "tokenizer_config.json", std::ios::app) << "\n";
@@ -106,7 +108,7 @@ TEST_F(PromptEncoderTest, EncodesWhereNothingCanBeKept) {
   const std::filesystem::path file = folder_.write("file", "x");
   const EngineCache nowhere(file, kBytesMax);
   ModelParts parts(backend_, kModel, &nowhere);
-  PromptEncoder encoder(parts, kLength);
+  PromptEncoder encoder(parts, kLength, DType::kF32);
   EXPECT_GT(encoder.encode("a red circle", {}).mask.elements(), 0);
   EXPECT_FALSE(encoder.kept({"a red circle"}));
 }
@@ -115,7 +117,7 @@ TEST_F(PromptEncoderTest, ReadsAKeptPromptOnceForTheQuestionAndForTheCaption) {
   const Caption written = encode("a red circle").caption;
   encode("");
   ModelParts parts(backend_, model_.path(), &cache_);
-  PromptEncoder encoder(parts, kLength);
+  PromptEncoder encoder(parts, kLength, DType::kF32);
   EXPECT_FALSE(encoder.kept({"a red circle", "another"}));
   EXPECT_TRUE(encoder.kept({"a red circle", ""}));
   EXPECT_TRUE(encoder.kept({"a red circle"}));  // the empty one is forgotten
@@ -139,8 +141,8 @@ TEST_F(PromptEncoderTest, RefusesADamagedEncoderBeforeItIsNeeded) {
     if (name != left_out) tensors.push_back({name, source.get(name)});
   }
   write_safetensors(model_.path() / "text_encoder" / "model.safetensors", tensors);
-  EXPECT_TRUE(fails([&] { PromptEncoder(parts, kLength); }, ErrorCode::kInvalidCheckpoint,
-                    "holds no tensor \"" + left_out));
+  EXPECT_TRUE(fails([&] { PromptEncoder(parts, kLength, DType::kF32); },
+                    ErrorCode::kInvalidCheckpoint, "holds no tensor \"" + left_out));
 }
 
 struct Rendered {
@@ -190,6 +192,28 @@ TEST(KeptPrompts, NeedNoTextEncoderInMemory) {
   const PlannedWeights weights = planned_weights_bytes(configs, DType::kF32);
   EXPECT_EQ(plan.peak_bytes - plan.peak_bytes_prompt_kept, weights.text_encoder);
   EXPECT_GT(weights.text_encoder, 0u);
+}
+
+TEST(TheTextEncoder, TakesHalfTheMemoryInBf16AsThePlanSays) {
+  // Layers as small as the demo model's are padded to whole panels, and the file names each.
+  constexpr double kPaddedMax = 1.25;
+  const ModelConfigs configs = read_model_configs(kModel);
+  const TemporaryFolder cache;
+  std::vector<double> bytes;
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    cpu::CpuBackend backend({.threads = 1, .isa = ""});
+    EngineCache kept(cache.path(), kBytesMax);
+    for (const bool first : {true, false}) {
+      ModelParts parts(backend, kModel, &kept);
+      const TextStage stage(parts, T5Tokenizer::load(kModel / "tokenizer"), kLength, compute);
+      if (!first) bytes.push_back(static_cast<double>(parts.bytes_mapped()));
+    }
+    const auto planned = static_cast<double>(planned_weights_bytes(configs, compute).text_encoder);
+    // The model's embedding is fp16, which is kept so in fp32: that is less than planned.
+    EXPECT_GE(bytes.back(), compute == DType::kF32 ? planned / 2 : planned);
+    EXPECT_LT(bytes.back(), planned * kPaddedMax) << dtype_name(compute);
+  }
+  EXPECT_LT(bytes[1], bytes[0] * 0.6);
 }
 
 }  // namespace

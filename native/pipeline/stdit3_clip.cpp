@@ -77,7 +77,7 @@ class STDiT3Clip : public ClipModel {
                             [&](const std::filesystem::path& folder) {
                               return load_stdit3(folder, backend_, dtype);
                             })),
-        text_(parts, weights_.config.model_max_length),
+        text_(parts, weights_.config.model_max_length, dtype),
         vae_(parts.load("vae", dtype, [&](const std::filesystem::path& folder) {
           return VideoVae::load(backend_.finishing_lane(), folder, dtype);
         })) {}

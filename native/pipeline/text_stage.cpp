@@ -5,12 +5,12 @@
 
 namespace engine {
 
-TextStage::TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length)
+TextStage::TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length, DType compute)
     : backend_(parts.backend()),
       length_(length),
       tokenizer_(std::move(tokenizer)),
-      encoder_(parts.load("text_encoder", DType::kF32, [&](const std::filesystem::path& folder) {
-        return T5Encoder::load(backend_, folder);
+      encoder_(parts.load("text_encoder", compute, [&](const std::filesystem::path& folder) {
+        return T5Encoder::load(backend_, folder, compute);
       })) {}
 
 TextStage::TextStage(Backend& backend, const std::filesystem::path& tokenizer,

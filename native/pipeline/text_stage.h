@@ -14,8 +14,10 @@ namespace engine {
 
 class TextStage {
  public:
-  // `length`: tokens a prompt is padded and cut to (the transformer's model_max_length).
-  TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length);
+  // `length`: tokens a prompt is padded and cut to (the transformer's model_max_length). compute:
+  // kF32 or kBF16.
+  TextStage(ModelParts& parts, T5Tokenizer tokenizer, int64_t length, DType compute);
+  // In fp32.
   TextStage(Backend& backend, const std::filesystem::path& tokenizer,
             const std::filesystem::path& text_encoder, int64_t length);
 

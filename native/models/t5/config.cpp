@@ -50,9 +50,10 @@ uint64_t t5_weights_bytes(const T5Config& config, DType compute) {
   const auto hidden = static_cast<uint64_t>(config.d_ff);
   const auto layers = static_cast<uint64_t>(config.num_layers);
   const uint64_t linear_elements = layers * model * (4 * inner + 3 * hidden);
-  const uint64_t fp32_elements =
-      static_cast<uint64_t>(config.vocab_size) * model + (2 * layers + 1) * model;
-  return linear_elements * dtype_bytes(compute) + fp32_elements * sizeof(float);
+  const uint64_t embedding_elements = static_cast<uint64_t>(config.vocab_size) * model;
+  const uint64_t norm_elements = (2 * layers + 1) * model;
+  return (linear_elements + embedding_elements) * dtype_bytes(compute) +
+         norm_elements * sizeof(float);
 }
 
 uint64_t t5_workspace_bytes(const T5Config& config, DType compute, int64_t batch, int64_t length) {

@@ -28,7 +28,8 @@ T5Config parse_t5_config(const Json& json, const std::string& context);
 // Reads config.json of a text_encoder folder.
 T5Config read_t5_config(const std::filesystem::path& folder);
 
-// Bytes of the packed weights, the embedding counted in fp32.
+// Bytes of the packed weights; in fp32 less where the checkpoint holds the embedding in half
+// precision.
 uint64_t t5_weights_bytes(const T5Config& config, DType compute);
 // Bytes that encode() needs beyond the weights, its output included.
 uint64_t t5_workspace_bytes(const T5Config& config, DType compute, int64_t batch, int64_t length);

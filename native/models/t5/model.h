@@ -1,5 +1,6 @@
 // The T5 v1.1 encoder: token ids to the last hidden state, in fp32 (as the reference runs it) or
-// with bf16 linear layers. Padding is masked as a key; padded rows are still computed and given
+// in bf16: weights and embedding, and what linear layers read; norms, scores, softmax and the
+// residual stream are fp32. Padding is masked as a key; padded rows are still computed and given
 // back, as the reference does.
 #pragma once
 

@@ -24,10 +24,13 @@ ConstTensorView find_embedding(const Checkpoint& checkpoint, const T5Config& con
   return table;
 }
 
-Tensor load_embedding(Backend& backend, const Checkpoint& checkpoint, const T5Config& config) {
+Tensor load_embedding(Backend& backend, const Checkpoint& checkpoint, const T5Config& config,
+                      DType compute) {
   const ConstTensorView table = find_embedding(checkpoint, config);
-  const bool half = table.dtype() == DType::kF16 || table.dtype() == DType::kBF16;
-  Tensor embedding = backend.pack_tensor(table, half ? table.dtype() : DType::kF32);
+  // In fp32 half precision is kept as it is: rows are widened when they are looked up.
+  const bool as_is = table.dtype() == DType::kF16 || table.dtype() == DType::kBF16;
+  Tensor embedding =
+      backend.pack_tensor(table, compute == DType::kF32 && as_is ? table.dtype() : compute);
   checkpoint.give_back(table);
   return embedding;
 }
@@ -108,7 +111,7 @@ T5Weights load_t5_weights(Backend& backend, const Checkpoint& checkpoint, const 
                           DType compute) {
   check_t5_weights(checkpoint, config);
   T5Weights weights;
-  weights.embedding = load_embedding(backend, checkpoint, config);
+  weights.embedding = load_embedding(backend, checkpoint, config, compute);
   weights.relative_attention_bias = to_f32(bias_table(checkpoint, config));
   for (int64_t block = 0; block < config.num_layers; ++block) {
     weights.blocks.push_back(load_block(backend, checkpoint, config, compute, block));

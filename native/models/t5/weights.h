@@ -19,7 +19,7 @@ struct T5BlockWeights {
 };
 
 struct T5Weights {
-  Tensor embedding;                // [vocabulary, d_model], fp32, fp16 or bf16, on the device
+  Tensor embedding;  // [vocabulary, d_model], bf16 in bf16, else as it was or fp32; on the device
   Tensor relative_attention_bias;  // [buckets, heads], fp32, host: the table of block 0
   std::vector<T5BlockWeights> blocks;
   Tensor final_norm;  // [d_model], fp32
