@@ -111,7 +111,6 @@ class Backend {
   virtual void convert(const ConvertArgs& args) = 0;
   // conv.h
   virtual void conv(const ConvArgs& args) = 0;
-  virtual void upsample_nearest(const UpsampleNearestArgs& args) = 0;
   virtual void channels_to_time(const ChannelsToTimeArgs& args) = 0;
   virtual void channels_last(const ChannelsLastArgs& args) = 0;
   virtual void channels_first(const ChannelsFirstArgs& args) = 0;

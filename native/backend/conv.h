@@ -13,6 +13,15 @@ struct ConvGeometry {
   std::array<int64_t, 3> stride{1, 1, 1};
   std::array<int64_t, 3> pad_before{0, 0, 0};
   std::array<int64_t, 3> pad_after{0, 0, 0};
+  // The picture that is padded and convolved is the input with each pixel doubled in height and
+  // width (nearest neighbour). Only where the kernel is 1 x 3 x 3 and keeps the picture's size. The
+  // weights of taps that fall on one pixel may be summed, in fp32 and before they become bf16.
+  bool upsample = false;
+
+  // Sizes (t, h, w) of what is padded, for an input of such sizes.
+  std::array<int64_t, 3> convolved_size(std::array<int64_t, 3> input) const {
+    return {input[0], input[1] * (upsample ? 2 : 1), input[2] * (upsample ? 2 : 1)};
+  }
 };
 
 class ConvWeights {
@@ -45,12 +54,6 @@ struct ConvArgs {
   ConstTensorView input;     // [F, H, W, in] of weights->compute()
   ConstTensorView residual;  // [F', H', W', out] of the output's dtype, or empty
   TensorView output;         // [F', H', W', out], fp32 or bf16
-};
-
-// [F, H, W, C] to [F, 2H, 2W, C], each pixel doubled in both directions; same dtype.
-struct UpsampleNearestArgs {
-  ConstTensorView input;
-  TensorView output;
 };
 
 // [F, H, W, 2C] to [2F, H, W, C]: channel 2c + j becomes channel c of frame 2f + j; same dtype.

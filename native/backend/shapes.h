@@ -32,7 +32,6 @@ void check_args(const GatedGeluArgs& args);
 void check_args(const AddArgs& args);
 void check_args(const ConvertArgs& args);
 void check_args(const ConvArgs& args);
-void check_args(const UpsampleNearestArgs& args);
 void check_args(const ChannelsToTimeArgs& args);
 void check_args(const ChannelsLastArgs& args);
 void check_args(const ChannelsFirstArgs& args);

@@ -27,14 +27,6 @@ void check_args(const GroupNormArgs& args) {
                 "frames_per_norm does not divide the frames");
 }
 
-void check_args(const UpsampleNearestArgs& args) {
-  const ShapeRules rules("upsample_nearest");
-  rules.rank("input", args.input, 4);
-  const Shape in = args.input.shape();
-  rules.tensor("input", args.input, in, Types::kF32OrBF16);
-  rules.tensor("output", args.output, {in[0], 2 * in[1], 2 * in[2], in[3]}, same_as(args.input));
-}
-
 void check_args(const ChannelsToTimeArgs& args) {
   const ShapeRules rules("channels_to_time");
   rules.rank("input", args.input, 4);

@@ -47,6 +47,13 @@ void check_conv_weights(ConstTensorView weight, ConstTensorView bias, const Conv
                       geometry.pad_after[axis] >= 0,
                   "strides must be positive and paddings not negative");
   }
+  if (!geometry.upsample) return;
+  const std::array<int64_t, 3> ones{1, 1, 1}, even{0, 1, 1};
+  const bool flat = rank == 4 || weight.dim(2) == 1;
+  rules.require(flat && weight.dim(rank - 2) == 3 && weight.dim(rank - 1) == 3 &&
+                    geometry.stride == ones && geometry.pad_before == even &&
+                    geometry.pad_after == even,
+                "a doubled picture is convolved by 3 x 3 taps to its own size");
 }
 
 void check_args(const LinearArgs& args) {

@@ -214,9 +214,6 @@ void CpuBackend::conv(const ConvArgs& args) {
   check_args(args);
   cpu::conv(context_, args);
 }
-void CpuBackend::upsample_nearest(const UpsampleNearestArgs& args) {
-  cpu::upsample_nearest(context_, args);
-}
 void CpuBackend::channels_to_time(const ChannelsToTimeArgs& args) {
   cpu::channels_to_time(context_, args);
 }

@@ -49,7 +49,6 @@ class CpuBackend : public Backend {
   void add(const AddArgs& args) override;
   void convert(const ConvertArgs& args) override;
   void conv(const ConvArgs& args) override;
-  void upsample_nearest(const UpsampleNearestArgs& args) override;
   void channels_to_time(const ChannelsToTimeArgs& args) override;
   void channels_last(const ChannelsLastArgs& args) override;
   void channels_first(const ChannelsFirstArgs& args) override;

@@ -1,34 +1,11 @@
 // Layouts of the VAE's frames: bytes are moved, nothing is computed; bound by memory.
 #include "backend/cpu/layout.h"
 
-#include <cstring>
-
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_kernels.h"
 #include "backend/shapes.h"
 
 namespace engine::cpu {
-
-void upsample_nearest(const CpuContext& context, const UpsampleNearestArgs& args) {
-  check_args(args);
-  const int64_t width = args.input.dim(2), channels = args.input.dim(3);
-  const int64_t pixel_bytes = channels * static_cast<int64_t>(dtype_bytes(args.input.dtype()));
-  const int64_t row_bytes = 2 * width * pixel_bytes;
-  const auto* input = static_cast<const std::byte*>(args.input.data());
-  auto* output = static_cast<std::byte*>(args.output.data());
-  const auto work = [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const std::byte* from = input + row * width * pixel_bytes;
-      std::byte* to = output + row * 2 * row_bytes;
-      for (int64_t pixel = 0; pixel < 2 * width; ++pixel) {
-        std::memcpy(to + pixel * pixel_bytes, from + pixel / 2 * pixel_bytes,
-                    static_cast<size_t>(pixel_bytes));
-      }
-      std::memcpy(to + row_bytes, to, static_cast<size_t>(row_bytes));
-    }
-  };
-  parallel_ranges(context, args.input.dim(0) * args.input.dim(1), width * channels * 20, work);
-}
 
 void channels_to_time(const CpuContext& context, const ChannelsToTimeArgs& args) {
   check_args(args);

@@ -6,7 +6,6 @@
 
 namespace engine::cpu {
 
-void upsample_nearest(const CpuContext& context, const UpsampleNearestArgs& args);
 void channels_to_time(const CpuContext& context, const ChannelsToTimeArgs& args);
 void channels_last(const CpuContext& context, const ChannelsLastArgs& args);
 void channels_first(const CpuContext& context, const ChannelsFirstArgs& args);

@@ -9,7 +9,8 @@ namespace engine::cpu {
 
 enum class Epilogue : int { kNone, kGeluTanh, kSilu };
 
-// output[r, :] = epilogue(Σ_t Σ_i rows[t][r][i] · panel[t, i, :] + bias) + residual[r, :].
+// output[p, :] = epilogue(Σ_t Σ_i rows[t][r][i] · panel[t, i, :] + bias) + residual[p, :], p =
+// places[r].
 struct PanelProduct {
   const void* const* rows = nullptr;  // [taps, row_stride] pointers to `depth` numbers each
   bool rows_bf16 = false;             // else fp32
@@ -24,8 +25,9 @@ struct PanelProduct {
   float* piece = nullptr;       // scratch for a bf16 panel: piece_floats
   const float* bias = nullptr;  // [panel_columns]
   Epilogue epilogue = Epilogue::kNone;
-  const void* residual = nullptr;  // [row_count, output_stride] from this panel's column, or null
-  void* output = nullptr;          // likewise, of the same dtype
+  const int64_t* places = nullptr;  // [row_count]
+  const void* residual = nullptr;   // [places, output_stride] from this panel's column, or null
+  void* output = nullptr;           // likewise, of the same dtype
   bool output_bf16 = false;
   int64_t output_stride = 0;
   int64_t columns = 0;  // how many of the panel's columns exist

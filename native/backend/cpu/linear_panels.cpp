@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "backend/cpu/scratch.h"
@@ -50,6 +51,7 @@ Cut cut_work(int64_t rows, int64_t panels, int threads) {
 
 struct TaskMemory {
   const void** pointers;
+  int64_t* places;
   float* sums;
   float* piece;
   float* copy;
@@ -64,11 +66,12 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
   const int64_t last_panel = std::min(cut.panels, first_panel + cut.panels_a_task);
   const TapRange taps =
       product.source->locate(first, count, memory.pointers, cut.block_rows, memory.copy);
+  product.source->place(first, count, memory.places);
   const size_t element_bytes = dtype_bytes(panels.values.dtype());
   const size_t output_bytes = product.output_bf16 ? 2 : 4;
   for (int64_t panel = first_panel; panel < last_panel; ++panel) {
     const int64_t column = panel * kernels.panel_columns;
-    const int64_t place = first * panels.columns + column;
+    const size_t offset = static_cast<size_t>(column) * output_bytes;
     const int64_t values =
         (panel * panels.taps + taps.first) * panels.depth * kernels.panel_columns;
     const auto multiply = panels.pairs ? avx512_bf16::multiply_pairs : kernels.multiply;
@@ -86,11 +89,11 @@ void run_task(const RowProduct& product, const LinearKernels& kernels, const Cut
         .piece = memory.piece,
         .bias = panels.bias.view().f32() + column,
         .epilogue = product.epilogue,
-        .residual = product.residual == nullptr ? nullptr
-                                                : static_cast<const std::byte*>(product.residual) +
-                                                      static_cast<size_t>(place) * output_bytes,
-        .output =
-            static_cast<std::byte*>(product.output) + static_cast<size_t>(place) * output_bytes,
+        .places = memory.places,
+        .residual = product.residual == nullptr
+                        ? nullptr
+                        : static_cast<const std::byte*>(product.residual) + offset,
+        .output = static_cast<std::byte*>(product.output) + offset,
         .output_bf16 = product.output_bf16,
         .output_stride = panels.columns,
         .columns = std::min(kernels.panel_columns, panels.columns - column),
@@ -119,6 +122,10 @@ void fill_panels(ConstTensorView weight, int64_t taps, bool pairs, TensorView pa
 }
 
 }  // namespace
+
+void RowSource::place(int64_t first, int64_t count, int64_t* places) const {
+  std::iota(places, places + count, first);
+}
 
 void fill_bias(ConstTensorView bias, TensorView packed) {
   std::fill_n(packed.f32(), packed.elements(), 0.0f);
@@ -162,6 +169,7 @@ void multiply_rows(const CpuContext& context, const RowProduct& product) {
   const Cut cut = cut_work(product.rows, panels.values.dim(0), context.threads);
   ScratchLayout layout;
   const size_t pointers = layout.add<const void*>(panels.taps * cut.block_rows);
+  const size_t places = layout.add<int64_t>(cut.block_rows);
   const size_t sums = layout.add<float>(cut.block_rows * kernels.panel_columns);
   const bool widened = panels.values.dtype() == DType::kBF16 && !panels.pairs;
   const size_t piece = layout.add<float>(widened ? kernels.piece_floats : 0);
@@ -172,6 +180,7 @@ void multiply_rows(const CpuContext& context, const RowProduct& product) {
     std::byte* mine = scratch.part(static_cast<size_t>(omp_get_thread_num()));
     run_task(product, kernels, cut, task,
              {.pointers = reinterpret_cast<const void**>(mine + pointers),
+              .places = reinterpret_cast<int64_t*>(mine + places),
               .sums = reinterpret_cast<float*>(mine + sums),
               .piece = reinterpret_cast<float*>(mine + piece),
               .copy = reinterpret_cast<float*>(mine + copy)});

@@ -45,6 +45,8 @@ class RowSource {
   virtual TapRange locate(int64_t first, int64_t count, const void** pointers, int64_t row_stride,
                           float* copy) const = 0;
   virtual int64_t copy_floats_a_row() const { return 0; }
+  // Writes which row of the output each of these rows is.
+  virtual void place(int64_t first, int64_t count, int64_t* places) const;
   virtual bool bf16() const { return false; }  // what the pointers point to; else fp32
 };
 
@@ -54,8 +56,8 @@ struct RowProduct {
   const RowSource* source = nullptr;
   int64_t rows = 0;
   Epilogue epilogue = Epilogue::kNone;
-  const void* residual = nullptr;  // [rows, columns] of the output's dtype, or null
-  void* output = nullptr;          // [rows, columns]
+  const void* residual = nullptr;  // like the output, or null
+  void* output = nullptr;          // [rows, columns], rows where the source places them
   bool output_bf16 = false;
 };
 

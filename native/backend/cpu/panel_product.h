@@ -26,11 +26,10 @@ TOCAFARM_INLINE Vec apply(Epilogue epilogue, Vec x) {
 template <typename Output>
 void finish_row(const PanelProduct& product, int64_t row) {
   const float* sums = product.sums + row * kPanelColumns;
-  Output* output = static_cast<Output*>(product.output) + row * product.output_stride;
+  const int64_t place = product.places[row] * product.output_stride;
+  Output* output = static_cast<Output*>(product.output) + place;
   const Output* residual =
-      product.residual == nullptr
-          ? nullptr
-          : static_cast<const Output*>(product.residual) + row * product.output_stride;
+      product.residual == nullptr ? nullptr : static_cast<const Output*>(product.residual) + place;
   for (int64_t column = 0; column < product.columns; column += kLanes) {
     const int64_t left = product.columns - column;
     Vec value = apply(product.epilogue, load(sums + column) + load(product.bias + column));

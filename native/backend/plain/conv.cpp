@@ -24,6 +24,8 @@ double convolve(const PlainConvWeights& weights, const ConstTensorView& input,
                 const std::array<int64_t, 3>& place, int64_t out) {
   const auto& kernel = weights.kernel();
   const auto& geometry = weights.geometry();
+  const std::array<int64_t, 3> size =
+      geometry.convolved_size({input.dim(0), input.dim(1), input.dim(2)});
   double sum = static_cast<double>(weights.bias[static_cast<size_t>(out)]);
   for (int64_t tap = 0; tap < kernel[0] * kernel[1] * kernel[2]; ++tap) {
     const std::array<int64_t, 3> offset{tap / (kernel[1] * kernel[2]), tap / kernel[2] % kernel[1],
@@ -32,7 +34,8 @@ double convolve(const PlainConvWeights& weights, const ConstTensorView& input,
     bool inside = true;
     for (size_t axis = 0; axis < 3; ++axis) {
       at[axis] = place[axis] * geometry.stride[axis] - geometry.pad_before[axis] + offset[axis];
-      inside = inside && at[axis] >= 0 && at[axis] < input.dim(static_cast<int>(axis));
+      inside = inside && at[axis] >= 0 && at[axis] < size[axis];
+      at[axis] = at[axis] * input.dim(static_cast<int>(axis)) / size[axis];
     }
     if (!inside) continue;
     const int64_t pixel = ((at[0] * input.dim(1) + at[1]) * input.dim(2) + at[2]) * weights.in();
@@ -77,19 +80,6 @@ void conv(const ConvArgs& args) {
       if (!args.residual.empty()) sum += static_cast<double>(load(args.residual, element));
       store(args.output, element, sum);
     }
-  }
-}
-
-void upsample_nearest(const UpsampleNearestArgs& args) {
-  check_args(args);
-  const int64_t height = args.output.dim(1), width = args.output.dim(2);
-  const int64_t channels = args.output.dim(3);
-  for (int64_t i = 0; i < args.output.elements(); ++i) {
-    const int64_t c = i % channels, w = i / channels % width;
-    const int64_t h = i / channels / width % height, f = i / channels / width / height;
-    store(args.output, i,
-          static_cast<double>(
-              load(args.input, ((f * (height / 2) + h / 2) * (width / 2) + w / 2) * channels + c)));
   }
 }
 

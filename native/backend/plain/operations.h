@@ -43,7 +43,6 @@ void gated_gelu(const GatedGeluArgs& args);
 void add(const AddArgs& args);
 void convert(const ConvertArgs& args);
 void conv(const ConvArgs& args);
-void upsample_nearest(const UpsampleNearestArgs& args);
 void channels_to_time(const ChannelsToTimeArgs& args);
 void channels_last(const ChannelsLastArgs& args);
 void channels_first(const ChannelsFirstArgs& args);

@@ -60,7 +60,6 @@ class PlainBackend final : public Backend {
   void add(const AddArgs& args) override { plain::add(args); }
   void convert(const ConvertArgs& args) override { plain::convert(args); }
   void conv(const ConvArgs& args) override { plain::conv(args); }
-  void upsample_nearest(const UpsampleNearestArgs& args) override { plain::upsample_nearest(args); }
   void channels_to_time(const ChannelsToTimeArgs& args) override { plain::channels_to_time(args); }
   void channels_last(const ChannelsLastArgs& args) override { plain::channels_last(args); }
   void channels_first(const ChannelsFirstArgs& args) override { plain::channels_first(args); }

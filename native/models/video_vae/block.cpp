@@ -36,6 +36,7 @@ VaeLayer VaeNetworkBuilder::conv_layer(const std::string& name, int64_t in, int6
   layer.out = out;
   layer.kernel = {temporal ? conv.kernel : 1, conv.kernel, conv.kernel};
   layer.geometry = geometry_of(temporal, conv.kernel, conv.stride);
+  layer.geometry.upsample = conv.upsample;
   layer.flat = !temporal;
   layer.input_divisor = std::exchange(input_divisor_, 1.0);
   layer.has_bias = conv.has_bias;
@@ -119,13 +120,7 @@ void VaeNetworkBuilder::attention(const std::string& name, int64_t groups, float
 }
 
 void VaeNetworkBuilder::upsample_space(const std::string& name) {
-  VaeLayer layer;
-  layer.kind = VaeLayerKind::kUpsampleNearest;
-  layer.in = layer.out = channels_;
-  layer.input = current_;
-  layer.output = current_ = other_than(current_, kNoBuffer);
-  network_.layers.push_back(std::move(layer));
-  conv(name, channels_, {});
+  conv(name, channels_, {.upsample = true});
 }
 
 void VaeNetworkBuilder::upsample_time(const std::string& name) {

@@ -21,11 +21,10 @@ inline constexpr int kOuterBuffer = -1;
 inline constexpr int kNoBuffer = -2;
 
 enum class VaeLayerKind : uint8_t {
-  kConv,             // + residual
-  kGroupNorm,        // + SiLU if asked
-  kUpsampleNearest,  // 2x in height and width
-  kChannelsToTime,   // half of the channels, twice the frames
-  kAttention,        // single head over the pixels of a frame, + residual, in place of the latter
+  kConv,            // + residual
+  kGroupNorm,       // + SiLU if asked
+  kChannelsToTime,  // half of the channels, twice the frames
+  kAttention,       // single head over the pixels of a frame, + residual, in place of the latter
 };
 
 struct VaeLayer {
@@ -78,6 +77,7 @@ class VaeNetworkBuilder {
     int64_t kernel = 3;  // in every direction that the network has
     int64_t stride = 1;  // spatial: height and width; temporal: time
     bool has_bias = true;
+    bool upsample = false;  // the input is doubled in height and width
   };
   void conv(const std::string& name, int64_t out, Conv conv);
   void norm_silu(const std::string& name, int64_t groups, float eps);

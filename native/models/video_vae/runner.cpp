@@ -61,9 +61,6 @@ void run_layer(Backend& backend, const VaeNetwork& network, const VaeLayer& laye
                           .silu = layer.silu,
                           .output = output});
       break;
-    case VaeLayerKind::kUpsampleNearest:
-      backend.upsample_nearest({.input = input, .output = output});
-      break;
     case VaeLayerKind::kChannelsToTime:
       backend.channels_to_time({.input = input, .output = output});
       break;

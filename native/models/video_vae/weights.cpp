@@ -90,7 +90,6 @@ VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const
     case VaeLayerKind::kAttention:
       load_attention(backend, checkpoint, layer, compute, weights);
       break;
-    case VaeLayerKind::kUpsampleNearest:
     case VaeLayerKind::kChannelsToTime:
       break;
   }

@@ -28,10 +28,21 @@ uint64_t larger_of(const VaeBufferBytes& first, const VaeBufferBytes& second) {
   return total;
 }
 
-int64_t convolved(const VaeLayer& layer, size_t axis, int64_t size) {
+FrameExtent convolved(const VaeLayer& layer, FrameExtent input) {
   const ConvGeometry& geometry = layer.geometry;
-  const int64_t padded = size + geometry.pad_before[axis] + geometry.pad_after[axis];
-  return (padded - layer.kernel[axis]) / geometry.stride[axis] + 1;
+  std::array<int64_t, 3> size = geometry.convolved_size({input.frames, input.height, input.width});
+  for (size_t axis = 0; axis < size.size(); ++axis) {
+    const int64_t padded = size[axis] + geometry.pad_before[axis] + geometry.pad_after[axis];
+    size[axis] = (padded - layer.kernel[axis]) / geometry.stride[axis] + 1;
+  }
+  return {size[0], size[1], size[2]};
+}
+
+// Taps that are kept: of a doubled picture, whose every pixel stands four times, those of the four
+// places that a 3 x 3 kernel has on them, 2 x 2 each.
+int64_t kept_taps(const VaeLayer& layer) {
+  if (layer.geometry.upsample) return 4 * 2 * 2;
+  return layer.kernel[0] * layer.kernel[1] * layer.kernel[2];
 }
 
 uint64_t layer_weight_bytes(const VaeLayer& layer, DType compute) {
@@ -39,14 +50,13 @@ uint64_t layer_weight_bytes(const VaeLayer& layer, DType compute) {
   const auto out = static_cast<uint64_t>(layer.out);
   switch (layer.kind) {
     case VaeLayerKind::kConv: {
-      const auto taps = static_cast<uint64_t>(layer.kernel[0] * layer.kernel[1] * layer.kernel[2]);
+      const auto taps = static_cast<uint64_t>(kept_taps(layer));
       return in * out * taps * dtype_bytes(compute) + (layer.has_bias ? out * sizeof(float) : 0);
     }
     case VaeLayerKind::kGroupNorm:
       return 2 * in * sizeof(float);
     case VaeLayerKind::kAttention:
       return 4 * (in * in * dtype_bytes(compute) + in * sizeof(float));
-    case VaeLayerKind::kUpsampleNearest:
     case VaeLayerKind::kChannelsToTime:
       return 0;
   }
@@ -71,10 +81,7 @@ uint64_t network_weight_bytes(const VaeNetwork& network) {
 FrameExtent layer_output(const VaeLayer& layer, FrameExtent input) {
   switch (layer.kind) {
     case VaeLayerKind::kConv:
-      return {convolved(layer, 0, input.frames), convolved(layer, 1, input.height),
-              convolved(layer, 2, input.width)};
-    case VaeLayerKind::kUpsampleNearest:
-      return {input.frames, 2 * input.height, 2 * input.width};
+      return convolved(layer, input);
     case VaeLayerKind::kChannelsToTime:
       return {2 * input.frames, input.height, input.width};
     case VaeLayerKind::kGroupNorm:

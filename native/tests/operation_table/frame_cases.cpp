@@ -45,20 +45,6 @@ OperationCase group_norm_case(FrameSizes sizes, int64_t groups, int64_t together
           }};
 }
 
-OperationCase upsample_case(FrameSizes sizes, DType dtype) {
-  return {case_name("upsample_nearest", {sizes.frames, sizes.height, sizes.width, sizes.channels},
-                    dtype),
-          sizes.frames, 0.0, [=] {
-            const Source input = normal(sizes.shape(sizes.frames), 1, dtype);
-            return [=](Workbench& bench, Rows rows) {
-              bench.backend().upsample_nearest(
-                  {.input = bench.in(input, rows),
-                   .output = bench.out(
-                       {rows.count, 2 * sizes.height, 2 * sizes.width, sizes.channels}, dtype)});
-            };
-          }};
-}
-
 OperationCase to_time_case(FrameSizes sizes, DType dtype) {
   return {case_name("channels_to_time", {sizes.frames, sizes.height, sizes.width, sizes.channels},
                     dtype),
@@ -129,7 +115,6 @@ std::vector<OperationCase> frame_cases() {
   cases.push_back(group_norm_case({2, 40, 53, 24}, 8, 1, false, 1000.0f));
   for (const FrameSizes sizes : {FrameSizes{1, 1, 1, 2}, {3, 5, 7, 10}, {2, 15, 27, 128}}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      cases.push_back(upsample_case(sizes, dtype));
       cases.push_back(to_time_case(sizes, dtype));
     }
     cases.push_back(last_case(sizes, false));

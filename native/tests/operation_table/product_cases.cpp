@@ -83,7 +83,10 @@ std::vector<OperationCase> product_cases() {
   const ConvGeometry same{.pad_before = {0, 1, 1}, .pad_after = {0, 1, 1}};
   const ConvGeometry causal{.pad_before = {2, 1, 1}, .pad_after = {0, 1, 1}};
   const ConvGeometry halving{.stride = {2, 2, 2}, .pad_before = {1, 0, 0}, .pad_after = {0, 1, 1}};
+  const ConvGeometry doubled{.pad_before = {0, 1, 1}, .pad_after = {0, 1, 1}, .upsample = true};
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    cases.push_back(conv_case("doubled", {3, 4, 5, 12, 20, {1, 3, 3}, doubled}, dtype, true));
+    cases.push_back(conv_case("doubled", {2, 15, 27, 64, 64, {1, 3, 3}, doubled}, dtype, false));
     cases.push_back(conv_case("point", {3, 4, 5, 4, 4, {1, 1, 1}, {}}, dtype, false));
     cases.push_back(conv_case("picture", {3, 9, 7, 12, 20, {1, 3, 3}, same}, dtype, true));
     cases.push_back(conv_case("picture", {2, 15, 27, 64, 64, {1, 3, 3}, same}, dtype, false));
