@@ -48,12 +48,23 @@ class ConvWeights {
   DType compute_;
 };
 
-// output = input * weight + bias (+ residual), summed in fp32.
+// Group norm and SiLU of a convolution's input, as group_norm() would write it, made line by line:
+// no normed picture is kept, only the lines under the kernel at a time.
+struct ConvNorm {
+  ConstTensorView weight, bias;  // [in], fp32
+  int64_t groups = 0;            // 0: no norm
+  int64_t frames_per_norm = 1;   // divides F
+  float eps = 1e-6f;
+  TensorView lines;  // scratch, u8: kernel[1] lines of the input at least, the more the better
+};
+
+// output = input * weight + bias (+ residual), summed in fp32. The residual may be the output.
 struct ConvArgs {
   const ConvWeights* weights = nullptr;
   ConstTensorView input;     // [F, H, W, in] of weights->compute()
   ConstTensorView residual;  // [F', H', W', out] of the output's dtype, or empty
   TensorView output;         // [F', H', W', out], fp32 or bf16
+  ConvNorm norm = {};        // not of a doubled input
 };
 
 // [F, H, W, 2C] to [2F, H, W, C]: channel 2c + j becomes channel c of frame 2f + j; same dtype.

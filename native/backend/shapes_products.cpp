@@ -20,6 +20,20 @@ void check_rope(const ShapeRules& rules, const SelfAttentionArgs& args, int64_t 
   rules.tensor("rope_sin", args.rope_sin, table, Types::kF32);
 }
 
+void check_norm(const ShapeRules& rules, const ConvArgs& args) {
+  const ConvNorm& norm = args.norm;
+  const int64_t in = args.weights->in(), frames = args.input.dim(0);
+  const Shape line{frames, args.weights->kernel()[1], args.input.dim(2), in};
+  const auto least = line.elements() * static_cast<int64_t>(dtype_bytes(args.input.dtype()));
+  rules.require(!args.weights->geometry().upsample, "a doubled input has no norm");
+  rules.tensor("norm weight", norm.weight, {in}, Types::kF32);
+  rules.tensor("norm bias", norm.bias, {in}, Types::kF32);
+  rules.require(norm.groups > 0 && in % norm.groups == 0, "the groups do not divide the channels");
+  rules.require(norm.frames_per_norm > 0 && frames % norm.frames_per_norm == 0,
+                "frames_per_norm does not divide the frames");
+  rules.require(norm.lines.elements() >= least, "the normed lines under a kernel have no room");
+}
+
 }  // namespace
 
 void check_linear_weights(ConstTensorView weight, ConstTensorView bias, DType compute) {
@@ -77,6 +91,7 @@ void check_args(const ConvArgs& args) {
   rules.tensor("output", args.output, output, Types::kF32OrBF16);
   rules.optional("residual", args.residual, output,
                  args.output.dtype() == DType::kBF16 ? Types::kBF16 : Types::kF32);
+  if (args.norm.groups != 0) check_norm(rules, args);
 }
 
 void check_args(const SelfAttentionArgs& args) {

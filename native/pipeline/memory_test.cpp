@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 
 #include "backend/cpu/cpu_backend.h"
+#include "core/json.h"
 #include "engine/error.h"
 #include "pipeline/image_test_support.h"
 #include "pipeline/model_family.h"
@@ -145,6 +147,21 @@ TEST_P(MemoryTest, AClipGivesBackWhatItTookHoweverItEnds) {
   EXPECT_THROW(render({}, {}, [](int64_t, ConstTensorView) { throw std::runtime_error("full"); }),
                std::runtime_error);
   EXPECT_EQ(backend_.live(), before) << "after nobody took its frames";
+}
+
+TEST_P(MemoryTest, ADecodeTakesTheBytesThatItsPlanSays) {
+  const LatentSize size = latent_size(request_);
+  Tensor latent({1, family_->latent_channels(), size.frames, size.height, size.width}, DType::kF32);
+  fill_initial_latent(latent, request_.seed);
+  const uint64_t before = backend_.most = backend_.live();
+  uint64_t host = 0;  // frames on their way to the sink, no memory of the device
+  const auto sink = [&](int64_t, ConstTensorView rgb8) {
+    host = std::max<uint64_t>(host, rgb8.bytes());
+  };
+  model_->decode(latent, request_.frames, sink, {});
+  model_->release_workspace();
+  const Json vae = parse_json(configs_.vae, "vae/config.json");
+  EXPECT_EQ(backend_.most - before + host, family_->vae_bytes(vae, DType::kF32, &request_).decode);
 }
 
 TEST_P(MemoryTest, WhereverMemoryRunsOutWhatWasTakenIsGivenBack) {

@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "backend/cpu/group_norm.h"
 #include "backend/cpu/linear_panels.h"
+#include "backend/cpu/parallel.h"
 #include "backend/shapes.h"
 
 namespace engine::cpu {
@@ -53,17 +55,31 @@ struct Window {
   bool holds(int64_t tap) const { return begin + tap >= 0 && begin + tap < size; }
 };
 
-Window window(const ConvPart& part, ConstTensorView input, int axis, int64_t place) {
-  const auto at = static_cast<size_t>(axis);
-  return {.begin = place * part.stride[at] - part.before[at],
-          .taps = part.kernel[at],
-          .size = input.dim(axis)};
+Window window(const ConvPart& part, size_t axis, int64_t place, int64_t size) {
+  return {.begin = place * part.stride[axis] - part.before[axis],
+          .taps = part.kernel[axis],
+          .size = size};
 }
+
+// Lines [first, first + count) of every frame of a picture [F, height, W, C].
+struct Lines {
+  ConstTensorView values;  // [F, count, W, C]
+  int64_t first;
+  int64_t height;
+};
+
+// Lines [first, end) of what a part makes of its input.
+struct Band {
+  int64_t first;
+  int64_t end;
+};
 
 class OutputPixels final : public RowSource {
  public:
-  OutputPixels(const PanelConvWeights& weights, const ConvPart& part, const ConvArgs& args)
-      : weights_(weights), part_(part), args_(args) {}
+  // `input` has all lines that the band needs.
+  OutputPixels(const PanelConvWeights& weights, const ConvPart& part, const Lines& input,
+               TensorView output, Band band)
+      : weights_(weights), part_(part), input_(input), output_(output), band_(band) {}
 
   int64_t rows() const { return size(0) * size(1) * size(2); }
 
@@ -72,8 +88,9 @@ class OutputPixels final : public RowSource {
     TapRange range{.first = part_.panels.taps, .last = 0};
     for (int64_t i = 0; i < count; ++i) {
       const Axes at = coordinates(first + i);
-      locate_taps({window(part_, args_.input, 0, at[0]), window(part_, args_.input, 1, at[1]),
-                   window(part_, args_.input, 2, at[2])},
+      const ConstTensorView& input = input_.values;
+      locate_taps({window(part_, 0, at[0], input.dim(0)), window(part_, 1, at[1], input_.height),
+                   window(part_, 2, at[2], input.dim(2))},
                   pointers + i, stride, range);
     }
     // Where all lies in the padding one tap remains: it gives the zeros that the bias is added to.
@@ -86,7 +103,7 @@ class OutputPixels final : public RowSource {
       for (size_t axis = 0; axis < at.size(); ++axis) {
         at[axis] = part_.first[axis] + at[axis] * part_.spacing[axis];
       }
-      places[i] = (at[0] * args_.output.dim(1) + at[1]) * args_.output.dim(2) + at[2];
+      places[i] = (at[0] * output_.dim(1) + at[1]) * output_.dim(2) + at[2];
     }
   }
 
@@ -94,10 +111,11 @@ class OutputPixels final : public RowSource {
 
  private:
   int64_t size(int axis) const {
-    return args_.output.dim(axis) / part_.spacing[static_cast<size_t>(axis)];
+    if (axis == 1) return band_.end - band_.first;
+    return output_.dim(axis) / part_.spacing[static_cast<size_t>(axis)];
   }
   Axes coordinates(int64_t row) const {
-    return {row / (size(1) * size(2)), row / size(2) % size(1), row % size(2)};
+    return {row / (size(1) * size(2)), band_.first + row / size(2) % size(1), row % size(2)};
   }
 
   // Pointers to the input pixels of one row, tap after tap, `stride` apart. Widens `range` to the
@@ -105,14 +123,14 @@ class OutputPixels final : public RowSource {
   void locate_taps(const std::array<Window, 3>& windows, const void** pointers, int64_t stride,
                    TapRange& range) const {
     const auto& [time, rows, columns] = windows;
-    const auto* first = static_cast<const std::byte*>(args_.input.data());
-    const int64_t pixel_bytes =
-        weights_.in() * static_cast<int64_t>(dtype_bytes(args_.input.dtype()));
+    const ConstTensorView& input = input_.values;
+    const auto* first = static_cast<const std::byte*>(input.data());
+    const int64_t pixel_bytes = weights_.in() * static_cast<int64_t>(dtype_bytes(input.dtype()));
     int64_t tap = 0;
     for (int64_t t = 0; t < time.taps; ++t) {
       for (int64_t y = 0; y < rows.taps; ++y) {
         const bool line_inside = time.holds(t) && rows.holds(y);
-        const int64_t line = (time.begin + t) * rows.size + rows.begin + y;
+        const int64_t line = (time.begin + t) * input.dim(1) + rows.begin + y - input_.first;
         for (int64_t x = 0; x < columns.taps; ++x, ++tap) {
           const bool inside = line_inside && columns.holds(x);
           const int64_t pixel = line * columns.size + columns.begin + x;
@@ -128,7 +146,9 @@ class OutputPixels final : public RowSource {
 
   const PanelConvWeights& weights_;
   const ConvPart& part_;
-  const ConvArgs& args_;
+  Lines input_;
+  TensorView output_;
+  Band band_;
 };
 
 // [out, in, 2, 2] from [out, in, (1,) 3, 3]: the taps that fall on the same pixel of the picture
@@ -150,6 +170,55 @@ Tensor summed_taps(const CpuContext& context, ConstTensorView weight, int64_t li
     }
   }
   return summed;
+}
+
+void multiply_band(const CpuContext& context, const ConvPart& part, const Lines& input,
+                   const ConvArgs& args, Band band) {
+  const OutputPixels pixels(dynamic_cast<const PanelConvWeights&>(*args.weights), part, input,
+                            args.output, band);
+  multiply_rows(context, {.panels = &part.panels,
+                          .source = &pixels,
+                          .rows = pixels.rows(),
+                          .residual = args.residual.data(),
+                          .output = args.output.data(),
+                          .output_bf16 = args.output.dtype() == DType::kBF16});
+}
+
+// Norms as many lines as there is room for, multiplies the band that they are enough for, goes on
+// behind it. Lines between two bands are normed twice.
+void conv_normed(const CpuContext& context, const ConvPart& part, const ConvArgs& args) {
+  const ConvNorm& norm = args.norm;
+  const GroupNormArgs norm_args{.input = args.input,
+                                .weight = norm.weight,
+                                .bias = norm.bias,
+                                .groups = norm.groups,
+                                .frames_per_norm = norm.frames_per_norm,
+                                .eps = norm.eps,
+                                .silu = true,
+                                .output = {}};
+  const GroupNormFactors factors(context, norm_args);
+  const Shape in = args.input.shape();
+  const int64_t line = in[2] * in[3];  // elements
+  const int64_t line_bytes = line * static_cast<int64_t>(dtype_bytes(args.input.dtype()));
+  const int64_t room = norm.lines.elements() / (in[0] * line_bytes);
+  const int64_t band_lines = (room - part.kernel[1]) / part.stride[1] + 1;
+  const int64_t height = args.output.dim(1);
+  for (int64_t first = 0; first < height; first += band_lines) {
+    const Band band{.first = first, .end = std::min(height, first + band_lines)};
+    const int64_t from = std::clamp<int64_t>(first * part.stride[1] - part.before[1], 0, in[1] - 1);
+    const int64_t last = (band.end - 1) * part.stride[1] - part.before[1] + part.kernel[1];
+    const int64_t count = std::max<int64_t>(1, std::min(in[1], last) - from);
+    const TensorView lines(norm.lines.data(), args.input.dtype(), {in[0], count, in[2], in[3]});
+    parallel_ranges(context, in[0] * count, line_bytes * 2, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t frame = row / count;
+        factors.apply(frame / norm.frames_per_norm,
+                      row_of(args.input, (frame * in[1] + from + row % count) * line),
+                      row_of(lines, row * line), in[2]);
+      }
+    });
+    multiply_band(context, part, {.values = lines, .first = from, .height = in[1]}, args, band);
+  }
 }
 
 // Of a doubled picture.
@@ -194,15 +263,13 @@ std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorVie
 
 void conv(const CpuContext& context, const ConvArgs& args) {
   check_args(args);
+  if (args.output.elements() == 0) return;
   const auto& weights = dynamic_cast<const PanelConvWeights&>(*args.weights);
+  if (args.norm.groups != 0) return conv_normed(context, weights.parts.front(), args);
+  const Lines input{.values = args.input, .first = 0, .height = args.input.dim(1)};
   for (const ConvPart& part : weights.parts) {
-    const OutputPixels pixels(weights, part, args);
-    multiply_rows(context, {.panels = &part.panels,
-                            .source = &pixels,
-                            .rows = pixels.rows(),
-                            .residual = args.residual.data(),
-                            .output = args.output.data(),
-                            .output_bf16 = args.output.dtype() == DType::kBF16});
+    multiply_band(context, part, input, args,
+                  {.first = 0, .end = args.output.dim(1) / part.spacing[1]});
   }
 }
 

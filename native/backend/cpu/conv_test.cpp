@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/cpu/norm.h"
 #include "backend/cpu/product_test_support.h"
 #include "backend/plain/operations.h"
 
@@ -118,6 +119,60 @@ void expect_same_bits(const ConvGeometry& geometry, DType dtype) {
 TEST(CpuConv, KeepsBitsOnAnyThreadsAndNumberOfFrames) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const ConvGeometry& geometry : {kSame, kDoubled}) expect_same_bits(geometry, dtype);
+  }
+}
+
+struct NormedCase {
+  Shape input;   // [F, H, W, in]
+  Shape weight;  // [out, in, (kt,) kh, kw]
+  ConvGeometry geometry;
+  int64_t groups;
+  int64_t frames_per_norm;
+};
+
+void expect_bits_of_both(const CpuContext& context, const NormedCase& one, DType dtype) {
+  const int64_t in = one.weight[1];
+  const Tensor input = random_tensor(one.input, dtype, 1, 3.0f);
+  const Tensor norm_weight = random_tensor({in}, DType::kF32, 2);
+  const Tensor norm_bias = random_tensor({in}, DType::kF32, 3);
+  const auto weights =
+      pack_conv(context, random_tensor(one.weight, DType::kF32, 4, 0.1f), {}, one.geometry, dtype);
+  const Tensor normed(one.input, dtype);
+  group_norm(context, {.input = input,
+                       .weight = norm_weight,
+                       .bias = norm_bias,
+                       .groups = one.groups,
+                       .frames_per_norm = one.frames_per_norm,
+                       .silu = true,
+                       .output = normed});
+  const Tensor expected = run(context, *weights, normed, {});
+  const int64_t line_bytes = static_cast<int64_t>(input.bytes()) / one.input[1];
+  for (int64_t room = weights->kernel()[1]; room <= one.input[1] + 1; ++room) {
+    const Tensor lines({room * line_bytes}, DType::kU8);
+    const Tensor found = output_of(*weights, input);
+    conv(context, {.weights = weights.get(),
+                   .input = input,
+                   .residual = {},
+                   .output = found,
+                   .norm = {.weight = norm_weight,
+                            .bias = norm_bias,
+                            .groups = one.groups,
+                            .frames_per_norm = one.frames_per_norm,
+                            .lines = lines}});
+    EXPECT_TRUE(same_bits(found, expected))
+        << describe(context) << " " << dtype_name(dtype) << " " << room << " lines";
+  }
+}
+
+TEST(CpuConv, NormsItsInputToTheBitsOfGroupNormHoweverManyLinesHaveRoom) {
+  for (const CpuContext& context : contexts(2)) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      expect_bits_of_both(context, {{2, 7, 9, 12}, {20, 12, 3, 3}, kSame, 4, 1}, dtype);
+      expect_bits_of_both(context, {{4, 6, 5, 8}, {9, 8, 3, 3, 3}, kCausal, 2, 4}, dtype);
+      expect_bits_of_both(context, {{1, 5, 70, 6}, {3, 6, 1, 1}, {}, 1, 1}, dtype);
+      expect_bits_of_both(
+          context, {{1, 8, 7, 8}, {8, 8, 3, 3}, {{1, 2, 2}, {0, 0, 0}, {0, 1, 1}}, 8, 1}, dtype);
+    }
   }
 }
 

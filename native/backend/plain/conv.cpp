@@ -70,13 +70,27 @@ std::unique_ptr<ConvWeights> pack_conv(ConstTensorView weight, ConstTensorView b
 void conv(const ConvArgs& args) {
   check_args(args);
   const auto& weights = dynamic_cast<const PlainConvWeights&>(*args.weights);
+  Tensor normed;
+  ConstTensorView input = args.input;
+  if (args.norm.groups != 0) {
+    normed = Tensor(input.shape(), input.dtype());
+    group_norm({.input = input,
+                .weight = args.norm.weight,
+                .bias = args.norm.bias,
+                .groups = args.norm.groups,
+                .frames_per_norm = args.norm.frames_per_norm,
+                .eps = args.norm.eps,
+                .silu = true,
+                .output = normed});
+    input = normed;
+  }
   const int64_t height = args.output.dim(1), width = args.output.dim(2);
   for (int64_t pixel = 0; pixel < args.output.dim(0) * height * width; ++pixel) {
     const std::array<int64_t, 3> place{pixel / (height * width), pixel / width % height,
                                        pixel % width};
     for (int64_t out = 0; out < weights.out(); ++out) {
       const int64_t element = pixel * weights.out() + out;
-      double sum = convolve(weights, args.input, place, out);
+      double sum = convolve(weights, input, place, out);
       if (!args.residual.empty()) sum += static_cast<double>(load(args.residual, element));
       store(args.output, element, sum);
     }

@@ -40,17 +40,10 @@ VaeLayer VaeNetworkBuilder::conv_layer(const std::string& name, int64_t in, int6
   layer.flat = !temporal;
   layer.input_divisor = std::exchange(input_divisor_, 1.0);
   layer.has_bias = conv.has_bias;
-  return layer;
-}
-
-VaeLayer VaeNetworkBuilder::norm_layer(const std::string& name, int64_t channels, int64_t groups,
-                                       float eps) const {
-  VaeLayer layer;
-  layer.kind = VaeLayerKind::kGroupNorm;
-  layer.name = name;
-  layer.in = layer.out = channels;
-  layer.groups = groups;
-  layer.eps = eps;
+  const Norm norm = std::exchange(norm_, {});
+  layer.norm = norm.name;
+  layer.groups = norm.groups;
+  layer.eps = norm.eps;
   return layer;
 }
 
@@ -64,40 +57,29 @@ void VaeNetworkBuilder::conv(const std::string& name, int64_t out, Conv conv) {
 }
 
 void VaeNetworkBuilder::norm_silu(const std::string& name, int64_t groups, float eps) {
-  VaeLayer layer = norm_layer(name, channels_, groups, eps);
-  layer.silu = true;
-  layer.input = layer.output = current_;
-  network_.layers.push_back(std::move(layer));
+  norm_ = {.name = name, .groups = groups, .eps = eps};
 }
 
 void VaeNetworkBuilder::res_block(const std::string& name, int64_t out, ResBlock block) {
   const int input = current_;
   const int first = other_than(input, kNoBuffer);
-  const int second = other_than(input, first);
 
-  VaeLayer norm1 = norm_layer(name + ".norm1", channels_, block.groups, block.eps);
-  norm1.silu = true;
-  norm1.input = input;
-  norm1.output = first;
+  norm_silu(name + ".norm1", block.groups, block.eps);
   VaeLayer conv1 = conv_layer(name + ".conv1", channels_, out, {.has_bias = block.conv_bias});
-  conv1.input = first;
-  conv1.output = second;
-  VaeLayer norm2 = norm_layer(name + ".norm2", out, block.groups, block.eps);
-  norm2.silu = true;
-  norm2.input = norm2.output = second;
+  conv1.input = input;
+  conv1.output = first;
+  norm_silu(name + ".norm2", block.groups, block.eps);
   VaeLayer conv2 = conv_layer(name + ".conv2", out, out, {.has_bias = block.conv_bias});
-  conv2.input = second;
-  conv2.residual = input;
-  conv2.output = first;
-
-  for (VaeLayer* layer : {&norm1, &conv1, &norm2}) network_.layers.push_back(std::move(*layer));
+  conv2.input = first;
+  conv2.residual = conv2.output = input;
+  network_.layers.push_back(std::move(conv1));
   if (channels_ != out) {
     VaeLayer shortcut = conv_layer(name + "." + block.shortcut, channels_, out,
                                    {.kernel = 1, .has_bias = block.conv_bias});
     shortcut.input = input;
-    shortcut.output = first;
+    shortcut.output = other_than(input, first);
+    conv2.residual = conv2.output = shortcut.output;
     network_.layers.push_back(std::move(shortcut));
-    std::swap(conv2.residual, conv2.output);
   }
   current_ = conv2.output;
   channels_ = out;
@@ -105,7 +87,12 @@ void VaeNetworkBuilder::res_block(const std::string& name, int64_t out, ResBlock
 }
 
 void VaeNetworkBuilder::attention(const std::string& name, int64_t groups, float eps) {
-  VaeLayer norm = norm_layer(name + ".group_norm", channels_, groups, eps);
+  VaeLayer norm;
+  norm.kind = VaeLayerKind::kGroupNorm;
+  norm.name = name + ".group_norm";
+  norm.in = norm.out = channels_;
+  norm.groups = groups;
+  norm.eps = eps;
   norm.input = current_;
   norm.output = other_than(current_, kNoBuffer);
   VaeLayer attention;

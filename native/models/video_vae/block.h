@@ -2,9 +2,9 @@
 // the same list is walked to count bytes, to load weights and to run, so that the three cannot
 // disagree.
 //
-// Activations live in three buffers: a residual block needs its input, the normed input and the
-// first convolution's output, and every other block needs fewer. A layer says which buffer it reads
-// and which it writes; the first reads the network's input, the last writes its output.
+// Activations live in three buffers: a residual block needs its input, the first convolution's
+// output and maybe the shortcut's, and every other block needs fewer. A layer says which buffer it
+// reads and which it writes; the first reads the network's input, the last writes its output.
 #pragma once
 
 #include <string>
@@ -15,14 +15,15 @@
 
 namespace engine {
 
-inline constexpr int kVaeBuffers = 3;
+inline constexpr int kVaeBuffers = 4;
+inline constexpr int kNormLines = 3;  // the fourth is for the normed lines under a convolution
 // In place of a buffer: the network's own input or output; or nothing.
 inline constexpr int kOuterBuffer = -1;
 inline constexpr int kNoBuffer = -2;
 
 enum class VaeLayerKind : uint8_t {
-  kConv,            // + residual
-  kGroupNorm,       // + SiLU if asked
+  kConv,  // of the input, or of SiLU(group norm) of it, + residual
+  kGroupNorm,
   kChannelsToTime,  // half of the channels, twice the frames
   kAttention,       // single head over the pixels of a frame, + residual, in place of the latter
 };
@@ -42,10 +43,10 @@ struct VaeLayer {
   bool flat = false;           // the weight has no time axis
   double input_divisor = 1.0;  // the layer is applied to its input divided by this
   bool has_bias = true;
+  std::string norm;  // of the input's norm in the checkpoint, without ".weight"; empty: none
 
-  int64_t groups = 1;  // kGroupNorm
+  int64_t groups = 1;  // kGroupNorm, and kConv with a norm
   float eps = 0.0f;
-  bool silu = false;
 
   std::string tap;  // under which the output is shown to whoever watches; empty: not shown
 };
@@ -80,6 +81,7 @@ class VaeNetworkBuilder {
     bool upsample = false;  // the input is doubled in height and width
   };
   void conv(const std::string& name, int64_t out, Conv conv);
+  // The convolution to be added next takes SiLU(group norm) of its input.
   void norm_silu(const std::string& name, int64_t groups, float eps);
   // norm1, SiLU, conv1, norm2, SiLU, conv2, plus the input, through `shortcut` where the number of
   // channels changes.
@@ -107,12 +109,17 @@ class VaeNetworkBuilder {
   // A buffer other than `first` and `second`.
   static int other_than(int first, int second);
   VaeLayer conv_layer(const std::string& name, int64_t in, int64_t out, Conv conv);
-  VaeLayer norm_layer(const std::string& name, int64_t channels, int64_t groups, float eps) const;
 
   VaeNetwork network_;
   int64_t channels_;
   int current_ = kOuterBuffer;
   double input_divisor_ = 1.0;
+  struct Norm {
+    std::string name;  // empty: none
+    int64_t groups = 1;
+    float eps = 0.0f;
+  };
+  Norm norm_;
 };
 
 }  // namespace engine

@@ -7,6 +7,28 @@
 namespace engine {
 namespace {
 
+int64_t frames_per_norm(const VaeNetwork& network, FrameExtent extent) {
+  return network.temporal ? extent.frames : 1;
+}
+
+void run_conv(Backend& backend, const VaeNetwork& network, const VaeLayer& layer,
+              const VaeLayerWeights& weights, const VaeWorkspace& workspace, FrameExtent extent,
+              ConstTensorView input, TensorView output) {
+  ConvArgs args{.weights = weights.conv.get(), .input = input, .residual = {}, .output = output};
+  if (layer.residual >= 0) {
+    args.residual = workspace.view(layer.residual, output.shape(), output.dtype());
+  }
+  if (!layer.norm.empty()) {
+    args.norm = {.weight = weights.norm_weight,
+                 .bias = weights.norm_bias,
+                 .groups = layer.groups,
+                 .frames_per_norm = frames_per_norm(network, extent),
+                 .eps = layer.eps,
+                 .lines = workspace.bytes(kNormLines)};
+  }
+  backend.conv(args);
+}
+
 void run_attention(Backend& backend, const VaeNetwork& network, const VaeLayer& layer,
                    const VaeLayerWeights& weights, const VaeWorkspace& workspace,
                    FrameExtent extent) {
@@ -43,22 +65,16 @@ void run_layer(Backend& backend, const VaeNetwork& network, const VaeLayer& laye
                const VaeLayerWeights& weights, const VaeWorkspace& workspace, FrameExtent extent,
                ConstTensorView input, TensorView output) {
   switch (layer.kind) {
-    case VaeLayerKind::kConv: {
-      ConstTensorView residual;
-      if (layer.residual >= 0)
-        residual = workspace.view(layer.residual, output.shape(), output.dtype());
-      backend.conv(
-          {.weights = weights.conv.get(), .input = input, .residual = residual, .output = output});
+    case VaeLayerKind::kConv:
+      run_conv(backend, network, layer, weights, workspace, extent, input, output);
       break;
-    }
     case VaeLayerKind::kGroupNorm:
       backend.group_norm({.input = input,
                           .weight = weights.norm_weight,
                           .bias = weights.norm_bias,
                           .groups = layer.groups,
-                          .frames_per_norm = network.temporal ? extent.frames : 1,
+                          .frames_per_norm = frames_per_norm(network, extent),
                           .eps = layer.eps,
-                          .silu = layer.silu,
                           .output = output});
       break;
     case VaeLayerKind::kChannelsToTime:

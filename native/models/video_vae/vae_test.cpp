@@ -116,13 +116,20 @@ TEST(VideoVae, decodes_every_length_to_the_frames_of_the_reference) {
   }
 }
 
+// Results that a network writes in bf16: a convolution's normed input is one of its own.
+size_t roundings(const VaeNetwork& network) {
+  size_t count = 0;
+  for (const VaeLayer& layer : network.layers) count += layer.norm.empty() ? 1 : 2;
+  return count;
+}
+
 // bf16 keeps 8 bits: rounding moves a number by at most 2^-9 of itself. Each layer rounds its
-// weights and its output; as independent noise that adds up to sqrt(2 · layers) · 2^-9 of the
+// weights and its output; as independent noise that adds up to sqrt(2 · roundings) · 2^-9 of the
 // signal.
 double bf16_noise_max(const VideoVaeConfig& config) {
-  const size_t layers = spatial_decoder(config.spatial, DType::kBF16).layers.size() +
-                        temporal_decoder(config.temporal, DType::kBF16).layers.size();
-  return std::sqrt(2.0 * static_cast<double>(layers)) * 0x1p-9;
+  const size_t count = roundings(spatial_decoder(config.spatial, DType::kBF16)) +
+                       roundings(temporal_decoder(config.temporal, DType::kBF16));
+  return std::sqrt(2.0 * static_cast<double>(count)) * 0x1p-9;
 }
 
 TEST(VideoVae, decodes_in_bf16_as_near_to_the_reference_as_its_roundings_allow) {

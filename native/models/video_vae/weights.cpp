@@ -37,9 +37,13 @@ std::unique_ptr<ConvWeights> load_conv(Backend& backend, const Checkpoint& check
   return backend.pack_conv(weight, bias, layer.geometry, compute);
 }
 
-Tensor load_vector(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
-                   int64_t channels) {
-  return backend.pack_tensor(checkpoint.get_float(name, Shape{channels}), DType::kF32);
+void load_norm(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
+               int64_t channels, VaeLayerWeights& weights) {
+  const auto vector = [&](const char* part) {
+    return backend.pack_tensor(checkpoint.get_float(name + part, Shape{channels}), DType::kF32);
+  };
+  weights.norm_weight = vector(".weight");
+  weights.norm_bias = vector(".bias");
 }
 
 struct LinearTensors {
@@ -81,11 +85,11 @@ VaeLayerWeights load_layer(Backend& backend, const Checkpoint& checkpoint, const
   VaeLayerWeights weights;
   switch (layer.kind) {
     case VaeLayerKind::kConv:
+      if (!layer.norm.empty()) load_norm(backend, checkpoint, layer.norm, layer.in, weights);
       weights.conv = load_conv(backend, checkpoint, layer, compute);
       break;
     case VaeLayerKind::kGroupNorm:
-      weights.norm_weight = load_vector(backend, checkpoint, layer.name + ".weight", layer.in);
-      weights.norm_bias = load_vector(backend, checkpoint, layer.name + ".bias", layer.in);
+      load_norm(backend, checkpoint, layer.name, layer.in, weights);
       break;
     case VaeLayerKind::kAttention:
       load_attention(backend, checkpoint, layer, compute, weights);

@@ -13,7 +13,7 @@ namespace engine {
 // Of one layer; what its kind does not have is empty.
 struct VaeLayerWeights {
   std::unique_ptr<ConvWeights> conv;  // of attention: the projection, which adds the residual
-  Tensor norm_weight, norm_bias;      // [C], fp32
+  Tensor norm_weight, norm_bias;      // [C], fp32; also of a convolution's input
   std::unique_ptr<LinearWeights> query, key, value;
 };
 

@@ -51,7 +51,9 @@ uint64_t layer_weight_bytes(const VaeLayer& layer, DType compute) {
   switch (layer.kind) {
     case VaeLayerKind::kConv: {
       const auto taps = static_cast<uint64_t>(kept_taps(layer));
-      return in * out * taps * dtype_bytes(compute) + (layer.has_bias ? out * sizeof(float) : 0);
+      const uint64_t norm = layer.norm.empty() ? 0 : 2 * in * sizeof(float);
+      const uint64_t bias = layer.has_bias ? out * sizeof(float) : 0;
+      return in * out * taps * dtype_bytes(compute) + bias + norm;
     }
     case VaeLayerKind::kGroupNorm:
       return 2 * in * sizeof(float);
@@ -61,6 +63,17 @@ uint64_t layer_weight_bytes(const VaeLayer& layer, DType compute) {
       return 0;
   }
   return 0;
+}
+
+// Room for the normed lines under a convolution of such an input: as many as stay in a shared cache
+// of the processor, where the products find them, and at least what the kernel covers.
+uint64_t norm_line_bytes(const VaeLayer& layer, FrameExtent input, DType compute) {
+  constexpr uint64_t kWanted = uint64_t{8} << 20;
+  if (layer.norm.empty()) return 0;
+  const uint64_t line = tensor_bytes({input.frames, 1, input.width}, layer.in, compute);
+  const auto height = static_cast<uint64_t>(input.height);
+  const uint64_t wanted = std::min(height, kWanted / std::max<uint64_t>(line, 1));
+  return line * std::max(wanted, static_cast<uint64_t>(layer.kernel[1]));
 }
 
 // Latent frames of the largest chunk, which is the first.
@@ -104,6 +117,7 @@ VaeBufferBytes vae_buffer_bytes(const VaeNetwork& network, FrameExtent input) {
   };
   FrameExtent extent = input;
   for (const VaeLayer& layer : network.layers) {
+    use(kNormLines, norm_line_bytes(layer, extent, network.compute));
     extent = layer_output(layer, extent);
     use(layer.output, tensor_bytes(extent, layer.out, network.compute));
     use(layer.scratch, 3 * tensor_bytes(extent, layer.out, network.compute));

@@ -28,7 +28,7 @@ VaeBufferBytes vae_buffer_bytes(const VaeNetwork& network, FrameExtent input);
 int64_t spatial_batch_frames(const VaeNetwork& network, int64_t micro_batch_size,
                              FrameExtent frame);
 
-// The three buffers. They grow to the largest network that runs in them and stay until released.
+// The buffers. They grow to the largest network that runs in them and stay until released.
 class VaeWorkspace {
  public:
   explicit VaeWorkspace(Backend& backend) : backend_(&backend) {}
@@ -36,6 +36,8 @@ class VaeWorkspace {
   void reserve(const VaeNetwork& network, FrameExtent input);
   // The start of a buffer as such a tensor.
   TensorView view(int buffer, Shape shape, DType dtype) const;
+  // All of a buffer as bytes.
+  TensorView bytes(int buffer) const { return buffers_[static_cast<size_t>(buffer)].view(); }
   void release() { buffers_ = {}; }
 
  private:

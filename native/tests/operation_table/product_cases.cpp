@@ -67,6 +67,35 @@ OperationCase conv_case(const std::string& what, ConvSizes sizes, DType dtype, b
       }};
 }
 
+// A causal convolution over all frames of SiLU(group norm) of its input.
+OperationCase normed_conv_case(ConvSizes sizes, int64_t groups, DType dtype) {
+  const std::string name = case_name(
+      "conv_normed", {sizes.frames, sizes.height, sizes.width, sizes.in, sizes.out}, dtype);
+  return {
+      name, 1, tolerance_of(dtype), [=] {
+        const auto [kt, kh, kw] = sizes.kernel;
+        const Source weight = normal({sizes.out, sizes.in, kt, kh, kw}, 1);
+        const Source input = normal({sizes.frames, sizes.height, sizes.width, sizes.in}, 2, dtype);
+        const Source norm_weight = normal({sizes.in}, 3), norm_bias = normal({sizes.in}, 4);
+        const int64_t line_bytes = static_cast<int64_t>(input->bytes()) / sizes.height;
+        return [=](Workbench& bench, Rows) {
+          const auto weights = bench.backend().pack_conv(*weight, {}, sizes.geometry, dtype);
+          const auto out = weights->output_size(sizes.frames, sizes.height, sizes.width);
+          const Tensor lines = bench.backend().allocate({4 * line_bytes}, DType::kU8);
+          bench.backend().conv({.weights = weights.get(),
+                                .input = bench.in(input),
+                                .residual = {},
+                                .output = bench.out({out[0], out[1], out[2], sizes.out}, dtype),
+                                .norm = {.weight = bench.in(norm_weight),
+                                         .bias = bench.in(norm_bias),
+                                         .groups = groups,
+                                         .frames_per_norm = sizes.frames,
+                                         .lines = lines}});
+          bench.backend().synchronize();
+        };
+      }};
+}
+
 }  // namespace
 
 std::vector<OperationCase> product_cases() {
@@ -90,6 +119,8 @@ std::vector<OperationCase> product_cases() {
     cases.push_back(conv_case("point", {3, 4, 5, 4, 4, {1, 1, 1}, {}}, dtype, false));
     cases.push_back(conv_case("picture", {3, 9, 7, 12, 20, {1, 3, 3}, same}, dtype, true));
     cases.push_back(conv_case("picture", {2, 15, 27, 64, 64, {1, 3, 3}, same}, dtype, false));
+    cases.push_back(normed_conv_case({5, 6, 7, 8, 33, {3, 3, 3}, causal}, 4, dtype));
+    cases.push_back(normed_conv_case({1, 15, 27, 64, 32, {1, 3, 3}, same}, 32, dtype));
     cases.push_back(conv_case("causal", {5, 6, 7, 8, 33, {3, 3, 3}, causal}, dtype, true));
     cases.push_back(conv_case("halving", {5, 8, 6, 3, 16, {3, 3, 3}, halving}, dtype, false));
     cases.push_back(conv_case("single", {1, 1, 1, 1, 1, {1, 1, 1}, {}}, dtype, false));
