@@ -34,6 +34,7 @@ void add_conv(bench::RandomTensors& tensors, const VaeLayer& layer) {
 void add_network(bench::RandomTensors& tensors, const VaeNetwork& network) {
   for (const VaeLayer& layer : network.layers) {
     if (layer.kind == VaeLayerKind::kConv) add_conv(tensors, layer);
+    if (!layer.norm.empty()) add_norm(tensors, layer.norm, layer.in);
     if (layer.kind == VaeLayerKind::kGroupNorm) add_norm(tensors, layer.name, layer.in);
     if (layer.kind == VaeLayerKind::kAttention) add_attention(tensors, layer.name, layer.in);
   }
