@@ -53,6 +53,7 @@ struct Window {
   int64_t size;
 
   bool holds(int64_t tap) const { return begin + tap >= 0 && begin + tap < size; }
+  bool all_inside() const { return begin >= 0 && begin + taps <= size; }
 };
 
 Window window(const ConvPart& part, size_t axis, int64_t place, int64_t size) {
@@ -86,9 +87,9 @@ class OutputPixels final : public RowSource {
   TapRange locate(int64_t first, int64_t count, const void** pointers, int64_t stride,
                   float*) const override {
     TapRange range{.first = part_.panels.taps, .last = 0};
-    for (int64_t i = 0; i < count; ++i) {
-      const Axes at = coordinates(first + i);
-      const ConstTensorView& input = input_.values;
+    const ConstTensorView& input = input_.values;
+    Axes at = coordinates(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) {
       locate_taps({window(part_, 0, at[0], input.dim(0)), window(part_, 1, at[1], input_.height),
                    window(part_, 2, at[2], input.dim(2))},
                   pointers + i, stride, range);
@@ -98,12 +99,12 @@ class OutputPixels final : public RowSource {
   }
 
   void place(int64_t first, int64_t count, int64_t* places) const override {
-    for (int64_t i = 0; i < count; ++i) {
-      Axes at = coordinates(first + i);
-      for (size_t axis = 0; axis < at.size(); ++axis) {
-        at[axis] = part_.first[axis] + at[axis] * part_.spacing[axis];
-      }
-      places[i] = (at[0] * output_.dim(1) + at[1]) * output_.dim(2) + at[2];
+    const auto& [t, y, x] = part_.spacing;
+    Axes at = coordinates(first);
+    for (int64_t i = 0; i < count; ++i, advance(at)) {
+      const int64_t line =
+          (part_.first[0] + at[0] * t) * output_.dim(1) + part_.first[1] + at[1] * y;
+      places[i] = line * output_.dim(2) + part_.first[2] + at[2] * x;
     }
   }
 
@@ -116,6 +117,14 @@ class OutputPixels final : public RowSource {
   }
   Axes coordinates(int64_t row) const {
     return {row / (size(1) * size(2)), band_.first + row / size(2) % size(1), row % size(2)};
+  }
+  // To the next row's.
+  void advance(Axes& at) const {
+    if (++at[2] < size(2)) return;
+    at[2] = 0;
+    if (++at[1] < band_.end) return;
+    at[1] = band_.first;
+    ++at[0];
   }
 
   // Pointers to the input pixels of one row, tap after tap, `stride` apart. Widens `range` to the
@@ -131,11 +140,19 @@ class OutputPixels final : public RowSource {
       for (int64_t y = 0; y < rows.taps; ++y) {
         const bool line_inside = time.holds(t) && rows.holds(y);
         const int64_t line = (time.begin + t) * input.dim(1) + rows.begin + y - input_.first;
-        for (int64_t x = 0; x < columns.taps; ++x, ++tap) {
+        int64_t offset = (line * columns.size + columns.begin) * pixel_bytes;
+        if (line_inside && columns.all_inside()) {
+          range.first = std::min(range.first, tap);
+          for (int64_t x = 0; x < columns.taps; ++x, ++tap, offset += pixel_bytes) {
+            pointers[tap * stride] = first + offset;
+          }
+          range.last = std::max(range.last, tap);
+          continue;
+        }
+        for (int64_t x = 0; x < columns.taps; ++x, ++tap, offset += pixel_bytes) {
           const bool inside = line_inside && columns.holds(x);
-          const int64_t pixel = line * columns.size + columns.begin + x;
-          pointers[tap * stride] = inside ? static_cast<const void*>(first + pixel * pixel_bytes)
-                                          : weights_.padding.data();
+          pointers[tap * stride] =
+              inside ? static_cast<const void*>(first + offset) : weights_.padding.data();
           if (!inside) continue;
           range.first = std::min(range.first, tap);
           range.last = std::max(range.last, tap + 1);
