@@ -41,10 +41,14 @@ TEST_P(AllocationTest, AStepAllocatesNothingOnceAClipIsThrough) {
                           .latent_width = 5,
                           .pixel_height = 32,
                           .pixel_width = 40};
-  STDiT3 model(*backend_, weights_, shape, *policy);
-  const STDiT3Text text = encode({{1, 4}});
-  count(model, text);
-  EXPECT_EQ(count(model, text), std::vector<int64_t>(kSteps, 0));
+  for (const int threads : {1, 2}) {
+    backend_ = make_backend(threads);
+    weights_ = load_tiny();
+    STDiT3 model(*backend_, weights_, shape, *policy);
+    const STDiT3Text text = encode({{1, 4}});
+    count(model, text);
+    EXPECT_EQ(count(model, text), std::vector<int64_t>(kSteps, 0)) << threads;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, AllocationTest,
