@@ -20,9 +20,10 @@ const suites = {
   unit: (env) => runNodeTests("unit", compiledTests(sourceFolders), { env }),
   native: () => runNativeTests("build/native"),
   golden: runGoldenCases,
-  // One file after another: each starts processes that want the cores for themselves.
+  // They mostly wait for leases that end, servers that are silent, processes that start: two files at
+  // a time, of which no two share a server, a port or a folder.
   integration: (env) =>
-    runNodeTests("integration", compiledTests(["test/integration"]), { concurrency: 1, env }),
+    runNodeTests("integration", compiledTests(["test/integration"]), { concurrency: 2, env }),
   // One file after another: each has rows of worlds that run at once.
   simulation: (env) =>
     runNodeTests("simulation", compiledTests(["test/simulation"]), { concurrency: 1, env }),
