@@ -20,8 +20,8 @@ const suites = {
   unit: (env) => runNodeTests("unit", compiledTests(sourceFolders), { env }),
   native: () => runNativeTests("build/native"),
   golden: runGoldenCases,
-  // They mostly wait for leases that end, servers that are silent, processes that start: two files at
-  // a time, of which no two share a server, a port or a folder.
+  // They mostly wait for leases that end, servers that are silent, processes that start: two files
+  // at a time, of which no two share a server, a port or a folder.
   integration: (env) =>
     runNodeTests("integration", compiledTests(["test/integration"]), { concurrency: 2, env }),
   // One file after another: each has rows of worlds that run at once.
