@@ -1,6 +1,5 @@
 #include "cache/drift_meter.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -17,7 +16,7 @@ constexpr size_t kLanes = 16;
 using Lanes = std::array<float, kLanes>;
 
 Shape sample_shape(const DriftShape& shape) {
-  return {1, std::min(shape.rows, kDriftSampleRows), shape.channels};
+  return {1, drift_sample_rows(shape.rows), shape.channels};
 }
 
 double sum(const Lanes& lanes) {
@@ -48,13 +47,13 @@ void add_row(const float* fresh, const float* kept, size_t channels, double& cha
 
 DriftMeter::DriftMeter(Backend& backend, const DriftShape& shape)
     : shape_(shape),
-      sample_(backend, shape.rows, shape.channels, kDriftSampleRows),
+      sample_(backend, shape.rows, shape.channels, drift_sample_rows(shape.rows)),
       kept_(sample_shape(shape), DType::kF32),
       fresh_(sample_shape(shape), DType::kF32),
       last_reuse_(static_cast<size_t>(shape.modules), kNever) {}
 
 uint64_t DriftMeter::bytes_of(const DriftShape& shape) {
-  return RowSample::bytes_of(shape.rows, shape.channels, kDriftSampleRows);
+  return RowSample::bytes_of(shape.rows, shape.channels, drift_sample_rows(shape.rows));
 }
 
 void DriftMeter::before(int64_t module, int step, Decision decision, ConstTensorView kept) {

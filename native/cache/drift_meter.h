@@ -3,6 +3,7 @@
 // render depends on it.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -11,9 +12,11 @@
 
 namespace engine {
 
-// Rows of a module's output that are compared, spread evenly over all rows of the batch: the same
-// ones whatever the policy or the prompt, and a small part of a step's work.
-inline constexpr int64_t kDriftSampleRows = 256;
+// How many of so many rows of a module's output are compared, spread evenly over all rows of the
+// batch: the same ones whatever the policy or the prompt, and a small part of a step's work.
+constexpr int64_t drift_sample_rows(int64_t rows) {
+  return std::min(rows, std::clamp<int64_t>(rows / 16, 32, 256));
+}
 
 struct DriftShape {
   int64_t modules = 0;

@@ -59,14 +59,15 @@ TEST_F(DriftMeterTest, IsSilentWhereEverythingIsZero) {
 }
 
 TEST_F(DriftMeterTest, LooksAtTheSameSpreadRowsOfALargeFeature) {
-  constexpr int64_t kRows = 4 * kDriftSampleRows, kChannels = 19;  // more than a row of lanes
+  constexpr int64_t kRows = 1024, kChannels = 19;  // more than a row of lanes
+  static_assert(drift_sample_rows(kRows) == kRows / 16);
   DriftMeter meter(*backend_, {.modules = 1, .rows = kRows, .channels = kChannels});
   std::vector<float> values(kRows * kChannels, 2.0f);
   const Tensor kept = feature(values, kChannels);
   for (int64_t row = 0; row < kRows; ++row) {
-    // Sampled is every fourth row, the first among them: the others change without notice.
+    // Sampled is every sixteenth row, the first among them: the others change without notice.
     for (int64_t i = 0; i < kChannels; ++i) {
-      values[static_cast<size_t>(row * kChannels + i)] = row % 4 == 0 ? 4.0f : 1000.0f;
+      values[static_cast<size_t>(row * kChannels + i)] = row % 16 == 0 ? 4.0f : 1000.0f;
     }
   }
   run(meter, 0, 0, Decision::kReuse, kept, kept);

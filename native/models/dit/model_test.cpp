@@ -153,8 +153,8 @@ TEST_F(DitTest, PlansTheBytesThatItAllocates) {
                                                .published = PublishedSettings::kDitDdim});
   const JointMemory memory = Dit::memory(weights_.config, shape, DType::kF32, *toca);
   // 2 blocks: 2 features of [2, 64, 144], a counter and a column sum of [2, 64]. And the sample
-  // that drift is measured on: [128, 144] and indices.
-  EXPECT_EQ(memory.cache_bytes, 2u * 4 * (2 * 2 * 64 * 144 + 2 * 2 * 64) + 4 * 128 * (144 + 1));
+  // that drift is measured on: [32, 144] and indices.
+  EXPECT_EQ(memory.cache_bytes, 2u * 4 * (2 * 2 * 64 * 144 + 2 * 2 * 64) + 4 * 32 * (144 + 1));
   EXPECT_GT(memory.workspace_bytes, 0u);
 }
 
