@@ -81,6 +81,7 @@ class Backend {
   // linear.h
   virtual void linear(const LinearArgs& args) = 0;
   virtual void linear_residual(const LinearResidualArgs& args) = 0;
+  virtual void linear_scatter(const LinearScatterArgs& args) = 0;
   // norm.h
   virtual void layer_norm_modulate(const LayerNormModulateArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;

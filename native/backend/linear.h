@@ -45,4 +45,14 @@ struct LinearResidualArgs {
   FrameMask frames;
 };
 
+// linear() of the chosen tokens, each row written to its token's place as scatter_rows() does it. A
+// backend that can writes there as it multiplies; another makes the rows in `rows` first.
+struct LinearScatterArgs {
+  const LinearWeights* weights = nullptr;
+  ConstTensorView input;    // [B·K, in] of weights->compute()
+  ConstTensorView indices;  // [B, K], i32, distinct in a row
+  TensorView rows;          // [B, K, out], fp32; undefined afterwards
+  TensorView output;        // [B, N, out], fp32, bf16 or fp8; other tokens stay as they are
+};
+
 }  // namespace engine

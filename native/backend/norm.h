@@ -6,14 +6,16 @@
 namespace engine {
 
 // output = LN(x)(1 + scale) + shift, LN over C without weights: (x - mean) / sqrt(var + eps), var
-// biased. x = input + the pending residual terms, which are not written back: so a partial step
-// needs no pass over the unselected rows. With indices [B, K], only those tokens of each batch row
-// are done, in that order.
+// biased. x = input + the pending residual terms; it is written only where `settled` says, so a
+// partial step needs no pass over the unselected rows. With indices [B, K], only those tokens of
+// each batch row are done, in that order.
 struct LayerNormModulateArgs {
   ConstTensorView input;  // [B, N, C], fp32
   std::array<ResidualTerm, kMaxResidualTerms> pending;
   int pending_count = 0;
-  ConstTensorView indices;              // [B, K], i32, or empty: all tokens
+  ConstTensorView indices;  // [B, K], i32, or empty: all tokens
+  // Where x goes, [B, N, C], fp32, all tokens; may be `input`. Empty: nowhere.
+  TensorView settled = {};
   RowVectors shift, scale;              // tokens of noisy frames
   RowVectors shift_clean, scale_clean;  // tokens of clean frames
   FrameMask frames;

@@ -56,6 +56,8 @@ void check_args(const LayerNormModulateArgs& args) {
   } else {
     rules.tensor("indices", args.indices, {batch, rows}, Types::kI32);
   }
+  rules.optional("settled", args.settled, args.input.shape(), Types::kF32);
+  rules.require(args.settled.empty() || args.indices.empty(), "x is settled for all tokens only");
   check_terms(rules, args.pending, args.pending_count, args.input.shape());
   check_frames(rules, args.frames, batch, tokens);
   rules.require(args.shift.data != nullptr && args.scale.data != nullptr,
@@ -97,6 +99,19 @@ void check_args(const LinearResidualArgs& args) {
   rules.tensor("residual", args.residual, {batch, tokens, args.weights->out()}, Types::kF32);
   rules.tensor("output", args.output, args.residual.shape(), Types::kF32);
   check_frames(rules, args.frames, batch, tokens);
+}
+
+void check_args(const LinearScatterArgs& args) {
+  const ShapeRules rules("linear_scatter");
+  rules.require(args.weights != nullptr, "weights are missing");
+  rules.rank("output", args.output, 3);
+  rules.rank("indices", args.indices, 2);
+  const int64_t batch = args.output.dim(0), count = args.indices.dim(1), out = args.weights->out();
+  const Types compute = args.weights->compute() == DType::kBF16 ? Types::kBF16 : Types::kF32;
+  rules.tensor("input", args.input, {batch * count, args.weights->in()}, compute);
+  rules.tensor("indices", args.indices, {batch, count}, Types::kI32);
+  rules.tensor("rows", args.rows, {batch, count, out}, Types::kF32);
+  rules.tensor("output", args.output, {batch, args.output.dim(1), out}, Types::kKept);
 }
 
 void check_args(const TokenScoresArgs& args) {

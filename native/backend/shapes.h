@@ -9,6 +9,7 @@ namespace engine {
 
 void check_args(const LinearArgs& args);
 void check_args(const LinearResidualArgs& args);
+void check_args(const LinearScatterArgs& args);
 void check_args(const LayerNormModulateArgs& args);
 void check_args(const RmsNormArgs& args);
 void check_args(const GroupNormArgs& args);

@@ -141,6 +141,9 @@ void CpuBackend::linear(const LinearArgs& args) {
 void CpuBackend::linear_residual(const LinearResidualArgs& args) {
   cpu::linear_residual(context_, args);
 }
+void CpuBackend::linear_scatter(const LinearScatterArgs& args) {
+  cpu::linear_scatter(context_, args);
+}
 void CpuBackend::layer_norm_modulate(const LayerNormModulateArgs& args) {
   cpu::layer_norm_modulate(context_, args);
 }

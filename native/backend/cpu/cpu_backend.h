@@ -26,6 +26,7 @@ class CpuBackend : public Backend {
 
   void linear(const LinearArgs& args) override;
   void linear_residual(const LinearResidualArgs& args) override;
+  void linear_scatter(const LinearScatterArgs& args) override;
   void layer_norm_modulate(const LayerNormModulateArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void group_norm(const GroupNormArgs& args) override;

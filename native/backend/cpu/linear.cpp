@@ -6,6 +6,7 @@
 #include "backend/cpu/linear_onednn.h"
 #include "backend/cpu/linear_panels.h"
 #include "backend/cpu/residual.h"
+#include "backend/cpu/select.h"
 #include "backend/shapes.h"
 
 namespace engine::cpu {
@@ -83,6 +84,15 @@ void linear_residual(const CpuContext& context, const LinearResidualArgs& args) 
                   .gate_clean = args.gate_clean,
                   .clean_feature = {}};
   residual_add(context, add);
+}
+
+void linear_scatter(const CpuContext& context, const LinearScatterArgs& args) {
+  check_args(args);
+  if (run_layer(context, args)) return;
+  linear(context, {.weights = args.weights,
+                   .input = args.input,
+                   .output = args.rows.reshaped({args.input.dim(0), args.weights->out()})});
+  scatter_rows(context, {.input = args.rows, .indices = args.indices, .output = args.output});
 }
 
 }  // namespace engine::cpu

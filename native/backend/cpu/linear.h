@@ -15,5 +15,6 @@ std::unique_ptr<LinearWeights> pack_linear(const CpuContext& context, ConstTenso
                                            ConstTensorView bias, DType compute);
 void linear(const CpuContext& context, const LinearArgs& args);
 void linear_residual(const CpuContext& context, const LinearResidualArgs& args);
+void linear_scatter(const CpuContext& context, const LinearScatterArgs& args);
 
 }  // namespace engine::cpu

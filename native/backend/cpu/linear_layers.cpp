@@ -18,7 +18,8 @@ namespace {
 
 // Columns of a panel: three or four vectors.
 constexpr int64_t kLanes = 16;
-// Rows of one task: a multiple of the tiles' heights. Each pass over the weights serves that many.
+// Rows of one task, about and at least: multiples of the tiles' heights. Each pass over the weights
+// serves that many.
 constexpr int64_t kBlockRows = 192;
 constexpr int64_t kSmallestBlockRows = 24;
 constexpr int64_t kTileRowsMax = 8;
@@ -74,14 +75,20 @@ struct Cut {
   int64_t panel_groups;
 };
 
+// Blocks alike, so that none has few rows: those would wait for the weights, which every block
+// streams from memory. For the same reason work for more threads is cut along the panels first.
 Cut cut_work(int64_t rows, int64_t panels, int threads) {
   constexpr int64_t kTasksAThread = 4;  // so that a slow thread costs little
-  if (threads <= 1) return {kBlockRows, ceil_div(rows, kBlockRows), panels, 1};
-  const int64_t wanted = threads * kTasksAThread;
-  Cut cut{.block_rows = kBlockRows, .blocks = 0, .panels_a_task = panels, .panel_groups = 1};
-  while (cut.block_rows > kSmallestBlockRows && ceil_div(rows, cut.block_rows) < wanted) {
-    cut.block_rows /= 2;
+  const int64_t wanted = threads <= 1 ? 1 : threads * kTasksAThread;
+  const int64_t like = std::max<int64_t>(1, (rows + kBlockRows / 2) / kBlockRows);
+  int64_t parts = ceil_div(ceil_div(rows, like), kSmallestBlockRows);  // of a block
+  while (parts > 1 && ceil_div(rows, parts * kSmallestBlockRows) * panels < wanted) {
+    parts = ceil_div(parts, 2);
   }
+  Cut cut{.block_rows = std::max<int64_t>(1, parts) * kSmallestBlockRows,
+          .blocks = 0,
+          .panels_a_task = panels,
+          .panel_groups = 1};
   cut.blocks = ceil_div(rows, cut.block_rows);
   if (cut.blocks < wanted) {
     cut.panels_a_task = std::max<int64_t>(1, panels * cut.blocks / wanted);
@@ -263,6 +270,22 @@ bool run_layer(const CpuContext& context, const LinearResidualArgs& args) {
         .residual = args.residual.f32() + row * width,
         .gate = gate.data == nullptr ? nullptr : gate.data + batch_row * gate.row_stride};
   });
+  return true;
+}
+
+bool run_layer(const CpuContext& context, const LinearScatterArgs& args) {
+  const auto* weights = dynamic_cast<const LayerWeights*>(args.weights);
+  const DType kept = args.output.dtype();
+  if (weights == nullptr || (kept != DType::kF32 && kept != DType::kBF16)) return false;
+  const int64_t tokens = args.output.dim(1), count = args.indices.dim(1);
+  const int32_t* const chosen = args.indices.i32();
+  auto* const output = static_cast<std::byte*>(args.output.data());
+  const size_t row_bytes = static_cast<size_t>(weights->out()) * dtype_bytes(kept);
+  run_tasks(context, {.weights = weights, .input = args.input, .output_bf16 = kept == DType::kBF16},
+            [=](int64_t row) {
+              const int64_t place = row / count * tokens + chosen[row];
+              return LayerRow{.output = output + static_cast<size_t>(place) * row_bytes};
+            });
   return true;
 }
 

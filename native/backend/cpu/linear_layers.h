@@ -17,6 +17,7 @@ std::unique_ptr<LinearWeights> pack_layer(const CpuContext& context, ConstTensor
 // Run if the weights come from pack_layer; else false, and nothing is done.
 bool run_layer(const CpuContext& context, const LinearArgs& args);
 bool run_layer(const CpuContext& context, const LinearResidualArgs& args);
+bool run_layer(const CpuContext& context, const LinearScatterArgs& args);
 
 Epilogue epilogue_of(Activation activation);
 

@@ -2,6 +2,7 @@
 // memory once, summed, centred and written while it is in the cache.
 #include "backend/cpu/norm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -54,10 +55,14 @@ void layer_norm_modulate(const CpuContext& context, const LayerNormModulateArgs&
     for (int64_t r = begin; r < end; ++r) {
       const int64_t row = r / rows;
       const int64_t token = args.indices.empty() ? r % rows : args.indices.i32()[r];
-      const float* x = args.input.f32() + (row * tokens + token) * channels;
+      const int64_t element = (row * tokens + token) * channels;
+      const float* x = args.input.f32() + element;
       if (pending.count() > 0) {
-        pending.add_to(x, row, token, sums);
-        x = sums;
+        float* const sum = args.settled.empty() ? sums : args.settled.f32() + element;
+        pending.add_to(x, row, token, sum);
+        x = sum;
+      } else if (!args.settled.empty() && args.settled.data() != args.input.data()) {
+        std::copy_n(x, channels, args.settled.f32() + element);
       }
       modulate_token(context, args, pending.is_noisy(row, token), row, x, r);
     }

@@ -89,6 +89,10 @@ struct FloatTerms {
   const float* features[kCount];
   const float* gates[kCount];
 
+  TOCAFARM_INLINE void next_row(int64_t n) {
+    for (const float*& feature : features) feature += n;
+  }
+
   template <typename Load>
   TOCAFARM_INLINE Vec added_to(Vec sum, Load load_at) const {
     size_t term = 0;
@@ -103,13 +107,14 @@ struct FloatTerms {
 };
 
 template <bool... kGated>
-void add_float_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n) {
+void add_float_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n,
+                     int64_t rows) {
   constexpr int kCount = sizeof...(kGated);
   if constexpr (kCount < kMaxTermRows) {
     if (kCount < count) {
       if (terms[kCount].gate != nullptr)
-        return add_float_terms<kGated..., true>(input, terms, count, x, n);
-      return add_float_terms<kGated..., false>(input, terms, count, x, n);
+        return add_float_terms<kGated..., true>(input, terms, count, x, n, rows);
+      return add_float_terms<kGated..., false>(input, terms, count, x, n, rows);
     }
   }
   if constexpr (kCount > 0) {
@@ -118,20 +123,37 @@ void add_float_terms(const float* input, const TermRow* terms, int count, float*
       all.features[t] = static_cast<const float*>(terms[t].feature.data);
       all.gates[t] = terms[t].gate;
     }
-    int64_t i = 0;
-    const auto whole = [&](const float* from) { return load(from + i); };
-    for (; i + kLanes <= n; i += kLanes) store(x + i, all.added_to(load(input + i), whole));
-    if (i == n) return;
-    const auto rest = [&](const float* from) { return load_first(from + i, n - i); };
-    store_first(x + i, all.added_to(load_first(input + i, n - i), rest), n - i);
+    for (int64_t row = 0; row < rows; ++row, input += n, x += n, all.next_row(n)) {
+      int64_t i = 0;
+      const auto whole = [&](const float* from) { return load(from + i); };
+      for (; i + kLanes <= n; i += kLanes) store(x + i, all.added_to(load(input + i), whole));
+      if (i == n) continue;
+      const auto rest = [&](const float* from) { return load_first(from + i, n - i); };
+      store_first(x + i, all.added_to(load_first(input + i, n - i), rest), n - i);
+    }
   }
 }
 
-void add_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n) {
+ConstRow next_row(ConstRow row, int64_t n) {
+  const int64_t bytes = row.type == RowType::kF32 ? 4 : row.type == RowType::kBF16 ? 2 : 1;
+  row.data = static_cast<const char*>(row.data) + n * bytes;
+  if (row.scale != nullptr) ++row.scale;
+  return row;
+}
+
+void add_terms(const float* input, const TermRow* terms, int count, float* x, int64_t n,
+               int64_t rows) {
   bool floats = true;
   for (int t = 0; t < count; ++t) floats = floats && terms[t].feature.type == RowType::kF32;
-  if (floats) return add_float_terms<>(input, terms, count, x, n);
-  for (int t = 0; t < count; ++t) add_term(t == 0 ? input : x, terms[t], x, n);
+  if (floats) return add_float_terms<>(input, terms, count, x, n, rows);
+  TermRow now[kMaxTermRows];
+  for (int t = 0; t < count; ++t) now[t] = terms[t];
+  for (int64_t row = 0; row < rows; ++row, input += n, x += n) {
+    for (int t = 0; t < count; ++t) {
+      add_term(t == 0 ? input : x, now[t], x, n);
+      now[t].feature = next_row(now[t].feature, n);
+    }
+  }
 }
 
 void modulate(const float* x, float mean, float inverse, const float* scale, const float* shift,

@@ -18,8 +18,11 @@ class ResidualTerms {
 
   int count() const { return count_; }
   bool is_noisy(int64_t row, int64_t token) const { return cpu::is_noisy(frames_, row, token); }
-  // x = input + term 0 + term 1 + .. of one token, [channels]; x may be input. Needs count() > 0.
-  void add_to(const float* input, int64_t row, int64_t token, float* x) const;
+  // x = input + term 0 + term 1 + .. of `count` tokens of a batch row from `token` on, [count,
+  // channels], all in noisy frames or all in clean ones; x may be input. Needs count() > 0.
+  void add_to(const float* input, int64_t row, int64_t token, float* x, int64_t count = 1) const;
+  // How many tokens from `token` on, and before `end`, lie in frames alike.
+  int64_t alike(int64_t row, int64_t token, int64_t end) const;
   // Bytes that add_to reads of the terms for one token.
   int64_t bytes_each() const;
 

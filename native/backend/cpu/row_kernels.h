@@ -39,8 +39,10 @@ inline constexpr int kMaxTermRows = 3;
 // One result per element, no sums. Where no exponential and no fused multiplication is involved,
 // all instruction sets give the same bits. Outputs may be inputs, at the same place.
 struct PointwiseKernels {
-  // x = input + term 0 + term 1 + .., rounded after each operation; 1 to kMaxTermRows terms.
-  void (*add_terms)(const float* input, const TermRow* terms, int count, float* x, int64_t n);
+  // x = input + term 0 + term 1 + .., rounded after each operation; 1 to kMaxTermRows terms. Of
+  // `rows` rows of n that follow each other everywhere but in the gates, which they share.
+  void (*add_terms)(const float* input, const TermRow* terms, int count, float* x, int64_t n,
+                    int64_t rows);
   // output = (x - mean) · inverse · (1 + scale) + shift.
   void (*modulate)(const float* x, float mean, float inverse, const float* scale,
                    const float* shift, Row output, int64_t n);

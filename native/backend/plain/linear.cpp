@@ -66,4 +66,12 @@ void linear_residual(const LinearResidualArgs& args) {
   residual_add(add);
 }
 
+void linear_scatter(const LinearScatterArgs& args) {
+  check_args(args);
+  linear({.weights = args.weights,
+          .input = args.input,
+          .output = args.rows.reshaped({args.input.dim(0), args.weights->out()})});
+  scatter_rows({.input = args.rows, .indices = args.indices, .output = args.output});
+}
+
 }  // namespace engine::plain

@@ -37,6 +37,7 @@ void normalise_token(const LayerNormModulateArgs& args, int64_t row, int64_t tok
     const int64_t element = (row * args.input.dim(1) + token) * channels + c;
     values[static_cast<size_t>(c)] = residual_value(args.input.f32()[element], args.pending,
                                                     args.pending_count, noisy, row, element, c);
+    if (!args.settled.empty()) args.settled.f32()[element] = values[static_cast<size_t>(c)];
   }
   const Moments moments = moments_of(values);
   const double inverse = 1.0 / std::sqrt(moments.variance + static_cast<double>(args.eps));

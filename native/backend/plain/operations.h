@@ -16,6 +16,7 @@ double activated(double value, Activation activation);
 
 void linear(const LinearArgs& args);
 void linear_residual(const LinearResidualArgs& args);
+void linear_scatter(const LinearScatterArgs& args);
 void layer_norm_modulate(const LayerNormModulateArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void group_norm(const GroupNormArgs& args);

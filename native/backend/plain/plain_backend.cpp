@@ -33,6 +33,7 @@ class PlainBackend final : public Backend {
 
   void linear(const LinearArgs& args) override { plain::linear(args); }
   void linear_residual(const LinearResidualArgs& args) override { plain::linear_residual(args); }
+  void linear_scatter(const LinearScatterArgs& args) override { plain::linear_scatter(args); }
   void layer_norm_modulate(const LayerNormModulateArgs& args) override {
     plain::layer_norm_modulate(args);
   }

@@ -254,14 +254,10 @@ void BlockRunner::partial_cross_attention(const BlockInput& block, int64_t k, Te
   if (k == 0) return;
   const Shape compact{rows_, k, settings_.sizes.hidden};
   const TensorView input = front(space_.h, compact);
-  const TensorView output = front(space_.scratch, compact);
   backend_.gather_rows({.input = space_.x, .indices = chosen_, .output = input});
   const ConstTensorView attended =
       attend_text(block, k, input, store_.half_entropy(block.layer, block.kind), chosen_);
-  backend_.linear({.weights = block.weights->proj.get(),
-                   .input = attended,
-                   .output = output.reshaped(attended.shape())});
-  backend_.scatter_rows({.input = output, .indices = chosen_, .output = feature});
+  scatter_product(*block.weights->proj, attended, feature);
 }
 
 ConstTensorView BlockRunner::attend_text(const BlockInput& block, int64_t tokens,
@@ -345,24 +341,34 @@ void BlockRunner::clustered_mlp(const BlockInput& block, int64_t k, TensorView f
   const ModuleSite here = site(block, Module::kMlp);
   flush();  // what is pending may lie in the place of `feature`
   chosen_ = selector_.select(here, k, {}, clusters_->of(here));
-  const TensorView computed = chosen_mlp(block);
+  const int64_t hidden = settings_.sizes.hidden;
+  const TensorView computed = front(space_.scratch, {rows_, k, hidden});
+  backend_.linear({.weights = block.weights->fc2.get(),
+                   .input = chosen_middle(block),
+                   .output = computed.reshaped({rows_ * k, hidden})});
   store_.forecast(here, feature);
   clusters_->blend(here, chosen_, computed, feature);
 }
 
 void BlockRunner::recompute_mlp(const BlockInput& block, TensorView feature) {
-  backend_.scatter_rows({.input = chosen_mlp(block), .indices = chosen_, .output = feature});
+  scatter_product(*block.weights->fc2, chosen_middle(block), feature);
 }
 
-TensorView BlockRunner::chosen_mlp(const BlockInput& block) {
+ConstTensorView BlockRunner::chosen_middle(const BlockInput& block) {
   const int64_t k = chosen_.dim(1);
-  const Shape compact{rows_, k, settings_.sizes.hidden};
-  const TensorView output = front(space_.scratch, compact);
-  normalise(block.noisy.mlp, block.clean.mlp, chosen_, front(space_.h, compact));
-  backend_.linear({.weights = block.weights->fc2.get(),
-                   .input = mlp_middle(block, k),
-                   .output = output.reshaped({rows_ * k, settings_.sizes.hidden})});
-  return output;
+  normalise(block.noisy.mlp, block.clean.mlp, chosen_,
+            front(space_.h, {rows_, k, settings_.sizes.hidden}));
+  return mlp_middle(block, k);
+}
+
+void BlockRunner::scatter_product(const LinearWeights& weights, ConstTensorView input,
+                                  TensorView feature) {
+  const Shape compact{rows_, chosen_.dim(1), settings_.sizes.hidden};
+  backend_.linear_scatter({.weights = &weights,
+                           .input = input,
+                           .indices = chosen_,
+                           .rows = front(space_.scratch, compact),
+                           .output = feature});
 }
 
 ConstTensorView BlockRunner::mlp_middle(const BlockInput& block, int64_t tokens) {
@@ -407,6 +413,10 @@ void BlockRunner::normalise(const Modulation& noisy, const Modulation& clean,
   args.scale_clean = clean.scale;
   args.frames = step_.frames;
   args.output = output;
+  if (indices.empty()) {
+    args.settled = space_.x;
+    pending_count_ = 0;
+  }
   backend_.layer_norm_modulate(args);
 }
 

@@ -136,8 +136,10 @@ class BlockRunner {
   void clustered_mlp(const BlockInput& block, int64_t k, TensorView feature);
   // The MLP of the chosen tokens, into `feature`.
   void recompute_mlp(const BlockInput& block, TensorView feature);
-  // The same, [rows, k, C], in scratch.
-  TensorView chosen_mlp(const BlockInput& block);
+  // The chosen tokens through norm, fc1 and GELU, [rows · k, mlp].
+  ConstTensorView chosen_middle(const BlockInput& block);
+  // A module's last product of the chosen tokens, into their places in `feature`.
+  void scatter_product(const LinearWeights& weights, ConstTensorView input, TensorView feature);
 
   // LN(x + pending terms)(1 + scale) + shift, of all tokens or of `indices`.
   void normalise(const Modulation& noisy, const Modulation& clean, ConstTensorView indices,

@@ -104,6 +104,31 @@ OperationCase linear_residual_case(TokenSizes sizes, int64_t in, DType compute, 
       }};
 }
 
+OperationCase linear_scatter_case(TokenSizes sizes, int64_t in, DType compute, DType kept) {
+  const int64_t count = (sizes.tokens() + 3) / 4;
+  const std::string name =
+      case_name("linear_scatter", {sizes.batch, sizes.tokens(), sizes.channels, in}, compute);
+  return {name + "_to_" + dtype_name(kept), sizes.batch, tolerance_of(kept), [=] {
+            const Source before = normal({sizes.batch, sizes.tokens(), sizes.channels}, 1, kept);
+            const Source weight = normal({sizes.channels, in}, 2);
+            const Source bias = normal({sizes.channels}, 3);
+            const Source input = normal({sizes.batch, count, in}, 4, compute);
+            const Source indices = distinct(sizes.batch, count, sizes.tokens(), 5);
+            return [=](Workbench& bench, Rows rows) {
+              const auto weights = bench.backend().pack_linear(*weight, *bias, compute);
+              const Shape chosen{rows.count, count, sizes.channels};
+              Tensor scratch = bench.backend().allocate(chosen, DType::kF32);
+              bench.backend().linear_scatter(
+                  {.weights = weights.get(),
+                   .input = bench.in(input, rows).reshaped({rows.count * count, in}),
+                   .indices = bench.in(indices, rows),
+                   .rows = scratch,
+                   .output = bench.inout(before, rows)});
+              bench.backend().synchronize();
+            };
+          }};
+}
+
 // computed < tokens: that many by indices.
 OperationCase layer_norm_case(TokenSizes sizes, int64_t computed, int pending, bool mask,
                               DType dtype) {
@@ -112,30 +137,33 @@ OperationCase layer_norm_case(TokenSizes sizes, int64_t computed, int pending, b
       {sizes.batch, sizes.frames, sizes.tokens_per_frame, sizes.channels, computed, pending},
       dtype);
   name += mask ? "_mask" : "";
-  return {name, sizes.batch, tolerance_of(dtype), [=] {
-            const TermSources sources(sizes, mask);
-            const Source input = normal({sizes.batch, sizes.tokens(), sizes.channels}, 1);
-            const Source modulation = normal({sizes.batch, 4, sizes.channels}, 2);
-            const Source indices = distinct(sizes.batch, computed, sizes.tokens(), 3);
-            return [=](Workbench& bench, Rows rows) {
-              const float* vectors = bench.in(modulation, rows).f32();
-              const auto vector = [&](int64_t i) {
-                return RowVectors{vectors + i * sizes.channels, 4 * sizes.channels};
-              };
-              const bool all = computed == sizes.tokens();
-              bench.backend().layer_norm_modulate(
-                  {.input = bench.in(input, rows),
-                   .pending = sources.terms(bench, rows, pending),
-                   .pending_count = pending,
-                   .indices = all ? ConstTensorView() : bench.in(indices, rows),
-                   .shift = vector(0),
-                   .scale = vector(1),
-                   .shift_clean = vector(2),
-                   .scale_clean = vector(3),
-                   .frames = sources.frames(bench, rows),
-                   .output = bench.out({rows.count, computed, sizes.channels}, dtype)});
-            };
-          }};
+  return {
+      name, sizes.batch, tolerance_of(dtype), [=] {
+        const TermSources sources(sizes, mask);
+        const Source input = normal({sizes.batch, sizes.tokens(), sizes.channels}, 1);
+        const Source modulation = normal({sizes.batch, 4, sizes.channels}, 2);
+        const Source indices = distinct(sizes.batch, computed, sizes.tokens(), 3);
+        return [=](Workbench& bench, Rows rows) {
+          const float* vectors = bench.in(modulation, rows).f32();
+          const auto vector = [&](int64_t i) {
+            return RowVectors{vectors + i * sizes.channels, 4 * sizes.channels};
+          };
+          const bool all = computed == sizes.tokens();
+          bench.backend().layer_norm_modulate(
+              {.input = bench.in(input, rows),
+               .pending = sources.terms(bench, rows, pending),
+               .pending_count = pending,
+               .indices = all ? ConstTensorView() : bench.in(indices, rows),
+               .settled = all ? bench.out({rows.count, sizes.tokens(), sizes.channels}, DType::kF32)
+                              : TensorView(),
+               .shift = vector(0),
+               .scale = vector(1),
+               .shift_clean = vector(2),
+               .scale_clean = vector(3),
+               .frames = sources.frames(bench, rows),
+               .output = bench.out({rows.count, computed, sizes.channels}, dtype)});
+        };
+      }};
 }
 
 // One batch row; its chosen tokens are the independent rows.
@@ -150,6 +178,7 @@ OperationCase layer_norm_tokens_case(int64_t tokens, int64_t computed, int64_t c
                   {.input = bench.in(input),
                    .pending = {},
                    .indices = bench.in(indices, rows).reshaped({1, rows.count}),
+                   .settled = {},
                    .shift = {bench.in(shift).f32(), 0},
                    .scale = {bench.in(scale).f32(), 0},
                    .shift_clean = {},
@@ -309,6 +338,8 @@ std::vector<OperationCase> token_cases() {
     for (const DType compute : {DType::kF32, DType::kBF16}) {
       cases.push_back(linear_residual_case(sizes, 33, compute, false, false));
       cases.push_back(linear_residual_case(sizes, 1160, compute, true, true));
+      cases.push_back(linear_scatter_case(sizes, 33, compute, kF32));
+      cases.push_back(linear_scatter_case(sizes, 96, compute, kBF16));
     }
     for (const DType dtype : {kF32, kBF16}) {
       cases.push_back(layer_norm_case(sizes, sizes.tokens(), 0, false, dtype));
