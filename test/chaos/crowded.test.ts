@@ -9,7 +9,8 @@ import { audit } from "../support/chaos-audit.js";
 import { Chance, inLongForm } from "../support/chaos-chance.js";
 import { ChaosFarm } from "../support/chaos-farm.js";
 import { readEvents } from "../support/chaos-history.js";
-import { brief, long, resumable, workerOf } from "../support/chaos-scenes.js";
+import { signal } from "../support/chaos-kept.js";
+import { brief, enginesOf, long, resumable, workerOf } from "../support/chaos-scenes.js";
 import { demoPrompts } from "../support/farm-batches.js";
 import { demoModel } from "../support/farm-processes.js";
 import { eventually } from "../support/worker-process.js";
@@ -87,8 +88,11 @@ test("several troubles at once cost no more than each alone", async (t) => {
       return worker !== "";
     };
     await eventually(kept, { limitMs: 30_000, what: "a checkpoint is stored" });
+    const doomed = workerOf(farm, worker);
+    // However fast the machine, its clip has not ended when the worker dies.
+    for (const engine of await enginesOf(doomed)) signal(engine, "SIGSTOP");
     await sleep(chance.between(0, 500));
-    await farm.kill(workerOf(farm, worker).pid);
+    await farm.kill(doomed.pid);
     const killedAt = Date.now();
     const history = await audit(farm, [submitted]);
     const clips = history.batches.get(submitted.batch) ?? [];

@@ -13,8 +13,8 @@ export const brief: Changes = {};
 /** A second. */
 export const long: Changes = { steps: 300 };
 
-/** Two; every step is a refresh point. */
-export const resumable: Changes = { steps: 200, policy: { name: "none", options: {} } };
+/** Three; every step is a refresh point. */
+export const resumable: Changes = { steps: 400, policy: { name: "none", options: {} } };
 
 const reachMsMax = 30_000;
 
@@ -169,7 +169,7 @@ export function workerOf(farm: ChaosFarm, name: string): Kept<StartedMain> {
   return found;
 }
 
-async function enginesOf({ process }: Kept<StartedMain>): Promise<readonly number[]> {
+export async function enginesOf({ process }: Kept<StartedMain>): Promise<readonly number[]> {
   return (await process?.main.children("engine-process.js")) ?? [];
 }
 
