@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace engine {
 namespace {
@@ -92,14 +93,20 @@ int64_t t5_relative_bucket(int64_t key_minus_query, int64_t buckets, int64_t max
 Tensor t5_position_bias(ConstTensorView table, int64_t max_distance, int64_t length) {
   const int64_t buckets = table.dim(0);
   const int64_t heads = table.dim(1);
+  // From the farthest key behind a query to the farthest ahead: each row of a head is a part of it.
+  std::vector<int64_t> bucket_of(static_cast<size_t>(2 * length - 1));
+  for (int64_t i = 0; i < 2 * length - 1; ++i) {
+    bucket_of[static_cast<size_t>(i)] = t5_relative_bucket(i - (length - 1), buckets, max_distance);
+  }
   Tensor bias({heads, length, length}, DType::kF32);
   float* out = bias.f32();
+  std::vector<float> of_head(bucket_of.size());
   for (int64_t head = 0; head < heads; ++head) {
+    for (size_t i = 0; i < of_head.size(); ++i) {
+      of_head[i] = table.f32()[bucket_of[i] * heads + head];
+    }
     for (int64_t query = 0; query < length; ++query) {
-      for (int64_t key = 0; key < length; ++key) {
-        const int64_t bucket = t5_relative_bucket(key - query, buckets, max_distance);
-        *out++ = table.f32()[bucket * heads + head];
-      }
+      out = std::copy_n(of_head.begin() + (length - 1 - query), length, out);
     }
   }
   return bias;
