@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/attention_pairs.h"
 #include "backend/cpu/scratch.h"
 #include "backend/shapes.h"
 #include "core/tensor.h"
@@ -24,8 +25,26 @@ int64_t round_up(int64_t a, int64_t b) {
   return ceil_div(a, b) * b;
 }
 
-const AttentionKernels& attention_kernels_for(Isa isa) {
-  switch (isa) {
+// The kernels of AVX-512 with those in pairs of bf16 in their place, where there are such.
+AttentionKernels kernels_in_pairs() {
+  AttentionKernels kernels = avx512::attention_kernels;
+  kernels.tile_rows = avx512_bf16::kQueryTile;
+  kernels.sequence_floats = avx512_bf16::sequence_floats;
+  kernels.sequence_attend = avx512_bf16::sequence_attend;
+  kernels.columns = avx512_bf16::kKeyTile;
+  kernels.column_floats = avx512_bf16::column_floats;
+  kernels.column_add = avx512_bf16::column_add;
+  kernels.text_pack = avx512_bf16::text_pack;
+  kernels.text_floats = avx512_bf16::text_floats;
+  kernels.text_attend = avx512_bf16::text_attend;
+  return kernels;
+}
+
+// `products`: what queries, keys and values may be multiplied as.
+const AttentionKernels& attention_kernels_for(const CpuContext& context, DType products) {
+  static const AttentionKernels in_pairs = kernels_in_pairs();
+  if (context.bf16_native && products == DType::kBF16) return in_pairs;
+  switch (context.isa) {
     case Isa::kAvx512:
       return avx512::attention_kernels;
     case Isa::kAvx2:
@@ -77,10 +96,9 @@ int64_t block_queries(const CpuContext& context, const AttentionKernels& kernels
 
 // Runs sequence_attend over all sequences. describe(sequence) gives a task over all queries.
 template <typename Describe>
-void attend_sequences(const CpuContext& context, int64_t sequences, int64_t queries, int64_t width,
-                      Describe describe) {
+void attend_sequences(const CpuContext& context, const AttentionKernels& kernels, int64_t sequences,
+                      int64_t queries, int64_t width, Describe describe) {
   if (sequences == 0 || queries == 0) return;
-  const AttentionKernels& kernels = attention_kernels_for(context.isa);
   const int64_t block = block_queries(context, kernels, queries, width, sequences);
   const int64_t blocks = ceil_div(queries, block);
   const auto floats = static_cast<size_t>(kernels.sequence_floats(block, width));
@@ -283,7 +301,9 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
   const int64_t frames = args.qkv.dim(1), tokens = args.qkv.dim(2);
   const int64_t heads = args.qkv.dim(4), width = args.qkv.dim(5);
   if (args.qkv.elements() == 0) return;
-  const AttentionKernels& kernels = attention_kernels_for(context.isa);
+  // Rotated vectors keep what a rounding to bf16 would take from them, as temporal ones do.
+  const DType products = args.rope_cos.empty() ? args.qkv.dtype() : DType::kF32;
+  const AttentionKernels& kernels = attention_kernels_for(context, products);
   if (suits_grid(kernels, args)) return attend_grid(context, kernels, args);
   const bool spatial = args.axis == AttentionAxis::kSpatial;
   const int64_t length = spatial ? tokens : frames;
@@ -322,7 +342,7 @@ void self_attention(const CpuContext& context, const SelfAttentionArgs& args) {
     }
     return task;
   };
-  attend_sequences(context, sequences, length, width, describe);
+  attend_sequences(context, kernels, sequences, length, width, describe);
   if (statistics == nullptr) return;
   sum_columns(context, kernels, heads, sequences / heads, describe,
               [&](int64_t group, int64_t position) {
@@ -337,7 +357,7 @@ void cross_attention(const CpuContext& context, const CrossAttentionArgs& args) 
   const int64_t batch = args.query.dim(0), queries = args.query.dim(1);
   const int64_t heads = args.query.dim(2), width = args.query.dim(3);
   if (args.query.elements() == 0) return;
-  const AttentionKernels& kernels = attention_kernels_for(context.isa);
+  const AttentionKernels& kernels = attention_kernels_for(context, args.query.dtype());
   int64_t longest = 0;
   for (int64_t b = 0; b < batch; ++b) longest = std::max(longest, text_length(args, b));
 
@@ -368,7 +388,12 @@ void cross_attention(const CpuContext& context, const CrossAttentionArgs& args) 
 void biased_attention(const CpuContext& context, const BiasedAttentionArgs& args) {
   check_args(args);
   const int64_t length = args.query.dim(1), heads = args.query.dim(2), width = args.query.dim(3);
-  attend_sequences(context, args.query.dim(0) * heads, length, width, [&](int64_t sequence) {
+  // Bias and mask are added to scores of fp32 alone: the text encoder runs once a prompt.
+  const bool plain = args.bias.empty() && args.key_mask.empty();
+  const AttentionKernels& kernels =
+      attention_kernels_for(context, plain ? args.query.dtype() : DType::kF32);
+  const int64_t sequences = args.query.dim(0) * heads;
+  attend_sequences(context, kernels, sequences, length, width, [&](int64_t sequence) {
     const int64_t b = sequence / heads, head = sequence % heads;
     const int64_t first = (b * length * heads + head) * width;
     const auto rows = [&](const ConstTensorView& tensor) {

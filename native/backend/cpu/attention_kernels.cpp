@@ -7,6 +7,7 @@
 // (queries + keys) · width numbers.
 #include "backend/cpu/attention_kernels.h"
 
+#include "backend/cpu/attention_entropy.h"
 #include "backend/cpu/attention_grid.h"
 #include "backend/cpu/attention_rows.h"
 #include "backend/cpu/product_tile.h"
@@ -326,27 +327,6 @@ void attend_text_head(const TextTask& task, const TextMemory& memory, int64_t he
     write_output(task.output, task.query.bf16, (row + r) * task.query.stride + head * task.width,
                  memory.outputs + r * wide, task.width, inverses[r]);
   }
-}
-
-// -Σ a ln(a + 1e-7), a = sum over heads · factor. Whole exponents and mantissas of the logarithm
-// are summed apart in fp32 lanes, the lanes in double: the error is that of the fp32 probabilities.
-TOCAFARM_INLINE float half_entropy_of(const float* summed, int64_t keys, float factor) {
-  Vec exponents{}, mantissas{};
-  for (int64_t j = 0; j < keys; j += kLanes) {
-    const Vec a = load(summed + j) * factor;
-    const LogParts log = log_parts(a + 1e-7f);
-    exponents = fma(a, log.exponent, exponents);
-    mantissas = fma(a, log.mantissa, mantissas);
-  }
-  float lanes[2][kLanes];
-  store(lanes[0], exponents);
-  store(lanes[1], mantissas);
-  double exponent = 0.0, mantissa = 0.0;
-  for (int i = 0; i < kLanes; ++i) {
-    exponent += static_cast<double>(lanes[0][i]);
-    mantissa += static_cast<double>(lanes[1][i]);
-  }
-  return static_cast<float>(-(exponent * 0.69314718055994530942 + mantissa));
 }
 
 void text_attend(const TextTask& task) {

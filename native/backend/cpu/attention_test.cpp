@@ -79,20 +79,22 @@ TEST(CpuSelfAttention, AgreesWithThePlainOneOnBothAxes) {
 TEST(CpuSelfAttention, KeepsBitsOnAnyThreadsAndOtherClips) {
   for (const SelfCase& pair : {SelfCase{2, 3, 333, 2, 72, AttentionAxis::kSpatial, true, false},
                                SelfCase{2, 5, 45, 2, 72, AttentionAxis::kTemporal, true, true}}) {
-    const SelfInputs inputs(pair, DType::kF32);
-    for (const CpuContext& one : contexts(1)) {
-      Tensor whole = inputs.output();
-      self_attention(one, inputs.args(pair, whole));
-      for (const int threads : {2, 5}) {
-        CpuContext context = one;
-        context.threads = threads;
-        Tensor again = inputs.output();
-        self_attention(context, inputs.args(pair, again));
-        EXPECT_TRUE(same_bits(again, whole)) << describe(context);
-        SelfAttentionArgs second = inputs.args(pair, again.view().rows(1, 1));
-        second.qkv = ConstTensorView(inputs.qkv).rows(1, 1);
-        self_attention(context, second);
-        EXPECT_TRUE(same_bits(again, whole)) << describe(context) << ", one clip alone";
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const SelfInputs inputs(pair, dtype);
+      for (const CpuContext& one : contexts(1)) {
+        Tensor whole = inputs.output();
+        self_attention(one, inputs.args(pair, whole));
+        for (const int threads : {2, 5}) {
+          CpuContext context = one;
+          context.threads = threads;
+          Tensor again = inputs.output();
+          self_attention(context, inputs.args(pair, again));
+          EXPECT_TRUE(same_bits(again, whole)) << describe(context);
+          SelfAttentionArgs second = inputs.args(pair, again.view().rows(1, 1));
+          second.qkv = ConstTensorView(inputs.qkv).rows(1, 1);
+          self_attention(context, second);
+          EXPECT_TRUE(same_bits(again, whole)) << describe(context) << ", one clip alone";
+        }
       }
     }
   }
@@ -181,19 +183,20 @@ TEST(CpuCrossAttention, OfChosenTokensRewritesTheirEntropiesAlone) {
 }
 
 TEST(CpuCrossAttention, KeepsBitsOnAnyThreadsAndChoiceOfQueries) {
-  const CrossInputs inputs({0, 77}, 203, 2, 72, DType::kF32);
-  for (const CpuContext& one : contexts(1)) {
-    Tensor whole = inputs.output(), entropy = inputs.entropy();
-    cross_attention(one, inputs.args(whole, entropy));
-    for (const int threads : {2, 5}) {
-      CpuContext context = one;
-      context.threads = threads;
-      for (const int64_t first : {0, 5, 202}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const CrossInputs inputs({0, 77}, 203, 2, 72, dtype);
+    for (const CpuContext& one : contexts(1)) {
+      Tensor whole = inputs.output(), entropy = inputs.entropy();
+      cross_attention(one, inputs.args(whole, entropy));
+      for (const auto& [threads, first] :
+           std::vector<std::array<int, 2>>{{2, 0}, {2, 5}, {5, 0}, {5, 202}}) {
+        CpuContext context = one;
+        context.threads = threads;
         const int64_t count = 203 - first;
         CrossAttentionArgs args = inputs.args({}, {});
         args.query = ConstTensorView(inputs.query).reshaped({203, 1, 2, 72}).rows(first, count);
         args.query = args.query.reshaped({1, count, 2, 72});
-        Tensor output({1, count, 144}, DType::kF32), some({1, count}, DType::kF32);
+        Tensor output({1, count, 144}, dtype), some({1, count}, DType::kF32);
         args.output = output;
         args.half_entropy = some;
         cross_attention(context, args);
