@@ -1,5 +1,6 @@
-// The kernels below attention: one head of one sequence at a time, in fp32 whatever the dtype of
-// the data. One table of functions an instruction set.
+// The kernels below attention: one head of one sequence at a time. One table of functions an
+// instruction set, in fp32 whatever the dtype of the data; attention_pairs.h has what takes the
+// place of some where the CPU multiplies bf16.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ struct SequenceTask {
   const uint8_t* key_mask = nullptr;  // [keys], 1 = attend, or null
   void* output = nullptr;             // vector i at i * output_stride; dtype of query
   int64_t output_stride = 0;
-  // Of each query's softmax: the highest score and 1 / the sum, [queries]; or null.
+  // Of each query's softmax: the highest score and 1 / the sum, [queries], in the units of the
+  // column_add beside it; or null.
   float* highest = nullptr;
   float* inverse = nullptr;
   float* scratch = nullptr;  // sequence_floats(count, width)
@@ -82,7 +84,8 @@ struct GridTask {
 };
 
 // Keys and values of one head of one text, packed for text_attend: keys [width, padded keys],
-// values [padded keys, padded width].
+// values [padded keys, padded width]; in pairs of bf16 keys [keys, padded pairs of the width],
+// values [width, padded pairs of the keys].
 struct TextPackTask {
   HeadRows key, value;
   int64_t keys = 0;
