@@ -105,6 +105,7 @@ TOCAFARM_INLINE void pack_transposed(const HeadRows& rows, int64_t first, int64_
       const auto numbers = [&](int64_t index) {
         if (index >= count) return _mm512_setzero_si512();
         const uint16_t* row = data + index * rows.stride + i;
+        __builtin_prefetch(row + width, 0, 2);
         return _mm512_maskz_cvtepu16_epi32(kAll, _mm256_maskz_loadu_epi16(mask, row));
       };
       Vec square[kLanes];
