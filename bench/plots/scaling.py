@@ -9,6 +9,7 @@ curve is what the step would take if time grew as its FLOPs do from the first po
 import json
 import sys
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import matplotlib
 
@@ -42,6 +43,14 @@ def draw(axis, points, title, file):
     plot.legend()
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
+    add_title(file, f"Seconds a step by {label}: {title}")
+
+
+def add_title(file, text):
+    """What a reader of the page hears in the picture's place."""
+    start, tag, rest = file.read_text().partition("<svg ")
+    attributes, end, body = rest.partition(">\n")
+    file.write_text(f"{start}{tag}{attributes}{end} <title>{escape(text)}</title>\n{body}")
 
 
 def main(result_file, output):
