@@ -24,6 +24,17 @@ struct ConvGeometry {
   }
 };
 
+// Whether a convolution may be computed in tiles of 2 x 2 output pixels by Winograd's minimal
+// filtering (arXiv 1509.09308), with 4/9 of the products: decided by its shape alone, so that it
+// never changes bits between devices of a kind. Weights are then kept as 16 numbers for 9, and
+// pixels and weights are transformed in at least fp32 and rounded once where they are bf16.
+inline bool in_tiles(int64_t in, int64_t out, const std::array<int64_t, 3>& kernel,
+                     const ConvGeometry& geometry) {
+  constexpr int64_t kChannels = 32;  // of fewer the transforms cost what the products save
+  return in >= kChannels && out >= kChannels && kernel[1] == 3 && kernel[2] == 3 &&
+         geometry.stride[1] == 1 && geometry.stride[2] == 1 && !geometry.upsample;
+}
+
 class ConvWeights {
  public:
   virtual ~ConvWeights() = default;

@@ -124,6 +124,9 @@ void run(const Options& options) {
   }
   // Input [F, H, W, C]; weight [out, in, kt, kh, kw]. FLOPs count the padding as if it were data.
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    measure_conv(backend, options, {1, 64, 64, 512}, {512, 512, 1, 3, 3}, dtype);
+    measure_conv(backend, options, {1, 128, 128, 256}, {256, 256, 1, 3, 3}, dtype);
+    measure_conv(backend, options, {1, 256, 256, 128}, {128, 128, 1, 3, 3}, dtype);
     measure_conv(backend, options, {5, 30, 54, 512}, {512, 512, 3, 3, 3}, dtype);
     measure_conv(backend, options, {17, 30, 54, 128}, {128, 128, 3, 3, 3}, dtype);
     measure_conv(backend, options, {4, 60, 107, 512}, {512, 512, 1, 3, 3}, dtype);

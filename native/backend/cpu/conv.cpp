@@ -7,32 +7,20 @@
 // On a picture whose pixels are doubled a 3 x 3 kernel covers 2 x 2 pixels only. Which of its taps
 // share a pixel depends on whether the output pixel lies on an even or an odd line and column: so
 // such a convolution is four of 2 x 2 taps, whose weights are sums, and the doubled picture is not
-// made: 4/9 of the products.
+// made: 4/9 of the products. As many are left of other wide 3 x 3 convolutions (conv_tiles.h).
 #include "backend/cpu/conv.h"
 
 #include <algorithm>
 #include <vector>
 
+#include "backend/cpu/conv_tiles.h"
 #include "backend/cpu/group_norm.h"
-#include "backend/cpu/linear_panels.h"
 #include "backend/cpu/parallel.h"
 #include "backend/shapes.h"
 
 namespace engine::cpu {
 
 namespace {
-
-using Axes = std::array<int64_t, 3>;  // t, h, w
-
-// One product: of all output pixels, or of those on every other line and column.
-struct ConvPart {
-  Panels panels;
-  Axes kernel;
-  Axes stride;            // input pixels from one row of the product to the next
-  Axes before;            // input pixels that tap 0 of the first row lies in front of the input
-  Axes spacing{1, 1, 1};  // output pixels from one row to the next
-  Axes first{0, 0, 0};    // output pixel of the first row
-};
 
 class PanelConvWeights final : public ConvWeights {
  public:
@@ -61,19 +49,6 @@ Window window(const ConvPart& part, size_t axis, int64_t place, int64_t size) {
           .taps = part.kernel[axis],
           .size = size};
 }
-
-// Lines [first, first + count) of every frame of a picture [F, height, W, C].
-struct Lines {
-  ConstTensorView values;  // [F, count, W, C]
-  int64_t first;
-  int64_t height;
-};
-
-// Lines [first, end) of what a part makes of its input.
-struct Band {
-  int64_t first;
-  int64_t end;
-};
 
 class OutputPixels final : public RowSource {
  public:
@@ -191,8 +166,11 @@ Tensor summed_taps(const CpuContext& context, ConstTensorView weight, int64_t li
 
 void multiply_band(const CpuContext& context, const ConvPart& part, const Lines& input,
                    const ConvArgs& args, Band band) {
-  const OutputPixels pixels(dynamic_cast<const PanelConvWeights&>(*args.weights), part, input,
-                            args.output, band);
+  const auto& weights = dynamic_cast<const PanelConvWeights&>(*args.weights);
+  if (part.tiled) {
+    return conv_tiles(context, part, input, args, band, weights.padding.data());
+  }
+  const OutputPixels pixels(weights, part, input, args.output, band);
   multiply_rows(context, {.panels = &part.panels,
                           .source = &pixels,
                           .rows = pixels.rows(),
@@ -267,6 +245,8 @@ std::unique_ptr<ConvWeights> pack_conv(const CpuContext& context, ConstTensorVie
   std::vector<ConvPart> parts;
   if (geometry.upsample) {
     parts = pack_quarters(context, weight, bias, compute, pairs);
+  } else if (in_tiles(weight.dim(1), weight.dim(0), kernel, geometry)) {
+    parts.push_back(pack_tiles(context, weight, bias, kernel, geometry, compute, pairs));
   } else {
     const int64_t taps = kernel[0] * kernel[1] * kernel[2];
     parts.push_back({.panels = pack_panels(context, weight, taps, bias, compute, pairs),

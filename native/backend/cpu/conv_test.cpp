@@ -34,6 +34,14 @@ std::vector<Case> cases() {
       {{6, 5, 5, 8}, {8, 8, 3, 3, 3}, {{2, 2, 2}, {1, 1, 1}, {0, 1, 1}}},
       {{1, 8, 7, 8}, {8, 8, 3, 3}, {{1, 2, 2}, {0, 0, 0}, {0, 1, 1}}},
       {{1, 4, 4, 600}, {20, 600, 3, 3}, kSame},
+      // In tiles: odd sizes, one pixel, columns past the last panel, taps of time, no padding, and
+      // more than a box.
+      {{2, 5, 7, 33}, {70, 33, 3, 3}, kSame},
+      {{1, 1, 1, 40}, {32, 40, 1, 3, 3}, kSame},
+      {{4, 5, 3, 36}, {48, 36, 3, 3, 3}, kCausal},
+      {{1, 6, 7, 32}, {32, 32, 3, 3}, {}},
+      {{1, 15, 67, 64}, {64, 64, 3, 3}, kSame},
+      {{5, 6, 4, 32}, {32, 32, 3, 3, 3}, {{2, 1, 1}, {1, 1, 1}, {0, 1, 1}}},
       {{1, 1, 1, 3}, {4, 3, 3, 3}, kDoubled},
       {{2, 5, 7, 6}, {70, 6, 1, 3, 3}, kDoubled},
       {{2, 6, 1, 40}, {3, 40, 3, 3}, kDoubled},
@@ -66,8 +74,11 @@ void expect_agreement(const CpuContext& context, const Case& one, DType dtype, b
   plain::conv({expected_weights.get(), input, used_residual, expected});
   const auto weights = pack_conv(context, weight, used_bias, one.geometry, dtype);
   // In bf16 both round the same sum, which may lie on either side of a rounding boundary; and under
-  // a doubled picture one rounds weights, the other sums of them.
-  const double rounding = one.geometry.upsample ? 0x1p-6 : 0x1p-7;
+  // a doubled picture one rounds weights, the other sums of them. In tiles weights and pixels are
+  // rounded at their points, and what either adds to independent outputs is 25/9 of what rounding
+  // the weights as they are does.
+  const bool tiled = in_tiles(weights->in(), weights->out(), weights->kernel(), one.geometry);
+  const double rounding = tiled ? 0x1p-5 : one.geometry.upsample ? 0x1p-6 : 0x1p-7;
   const double bound = dtype == DType::kBF16 ? rounding : 5e-6;
   EXPECT_LT(largest_error(run(context, *weights, input, used_residual), expected), bound)
       << describe(context) << " " << dtype_name(dtype) << " input " << one.input.to_string()
@@ -86,21 +97,24 @@ TEST(CpuConv, AgreesWithThePlainOneWithAndWithoutBiasAndResidual) {
 
 TEST(CpuConv, AddsAResidualThatIsTheOutputItself) {
   for (const CpuContext& context : contexts(2)) {
-    const Tensor input = random_tensor({2, 9, 11, 20}, DType::kF32, 1);
-    const auto weights = pack_conv(context, random_tensor({70, 20, 3, 3}, DType::kF32, 2, 0.1f), {},
-                                   kSame, DType::kF32);
-    const Tensor residual = random_tensor({2, 9, 11, 70}, DType::kF32, 3);
-    const Tensor apart = run(context, *weights, input, residual);
-    Tensor in_place = to_f32(residual);
-    conv(context, {weights.get(), input, in_place, in_place});
-    EXPECT_TRUE(same_bits(in_place, apart)) << describe(context);
+    for (const int64_t channels : {20, 36}) {
+      const Tensor input = random_tensor({2, 9, 11, channels}, DType::kF32, 1);
+      const Tensor weight = random_tensor({70, channels, 3, 3}, DType::kF32, 2, 0.1f);
+      const auto weights = pack_conv(context, weight, {}, kSame, DType::kF32);
+      const Tensor residual = random_tensor({2, 9, 11, 70}, DType::kF32, 3);
+      const Tensor apart = run(context, *weights, input, residual);
+      Tensor in_place = to_f32(residual);
+      conv(context, {weights.get(), input, in_place, in_place});
+      EXPECT_TRUE(same_bits(in_place, apart)) << describe(context);
+    }
   }
 }
 
-void expect_same_bits(const ConvGeometry& geometry, DType dtype) {
-  const Tensor weight = random_tensor({48, 24, 3, 3}, DType::kF32, 1, 0.1f);
-  const Tensor input = random_tensor({3, 20, 31, 24}, dtype, 2);
-  Tensor frame({1, 20, 31, 24}, dtype);
+// 24 channels go pixel by pixel, 40 in tiles.
+void expect_same_bits(const ConvGeometry& geometry, DType dtype, int64_t channels) {
+  const Tensor weight = random_tensor({80, channels, 3, 3}, DType::kF32, 1, 0.1f);
+  const Tensor input = random_tensor({3, 20, 31, channels}, dtype, 2);
+  Tensor frame({1, 20, 31, channels}, dtype);
   const ConstTensorView second = ConstTensorView(input).rows(1, 1);
   std::memcpy(frame.view().data(), second.data(), second.bytes());
   for (const CpuContext& one : contexts(1)) {
@@ -118,7 +132,8 @@ void expect_same_bits(const ConvGeometry& geometry, DType dtype) {
 
 TEST(CpuConv, KeepsBitsOnAnyThreadsAndNumberOfFrames) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const ConvGeometry& geometry : {kSame, kDoubled}) expect_same_bits(geometry, dtype);
+    for (const ConvGeometry& geometry : {kSame, kDoubled}) expect_same_bits(geometry, dtype, 24);
+    expect_same_bits(kSame, dtype, 40);
   }
 }
 
@@ -169,6 +184,8 @@ TEST(CpuConv, NormsItsInputToTheBitsOfGroupNormHoweverManyLinesHaveRoom) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       expect_bits_of_both(context, {{2, 7, 9, 12}, {20, 12, 3, 3}, kSame, 4, 1}, dtype);
       expect_bits_of_both(context, {{4, 6, 5, 8}, {9, 8, 3, 3, 3}, kCausal, 2, 4}, dtype);
+      expect_bits_of_both(context, {{1, 7, 9, 36}, {40, 36, 3, 3}, kSame, 4, 1}, dtype);
+      expect_bits_of_both(context, {{2, 8, 3, 32}, {33, 32, 3, 3, 3}, kCausal, 2, 2}, dtype);
       expect_bits_of_both(context, {{1, 5, 70, 6}, {3, 6, 1, 1}, {}, 1, 1}, dtype);
       expect_bits_of_both(
           context, {{1, 8, 7, 8}, {8, 8, 3, 3}, {{1, 2, 2}, {0, 0, 0}, {0, 1, 1}}, 8, 1}, dtype);

@@ -27,7 +27,7 @@ struct PanelProduct {
   Epilogue epilogue = Epilogue::kNone;
   const int64_t* places = nullptr;  // [row_count]
   const void* residual = nullptr;   // [places, output_stride] from this panel's column, or null
-  void* output = nullptr;           // likewise, of the same dtype
+  void* output = nullptr;           // likewise, of the same dtype; null: `sums` are the result
   bool output_bf16 = false;
   int64_t output_stride = 0;
   int64_t columns = 0;  // how many of the panel's columns exist

@@ -44,6 +44,7 @@ void finish_row(const PanelProduct& product, int64_t row) {
 }
 
 void finish_rows(const PanelProduct& product) {
+  if (product.output == nullptr) return;
   for (int64_t row = 0; row < product.row_count; ++row) {
     if (product.output_bf16) {
       finish_row<uint16_t>(product, row);

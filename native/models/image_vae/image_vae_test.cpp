@@ -48,9 +48,13 @@ TEST(ImageVaeConfig, ReadsThePublishedOne) {
   EXPECT_EQ(config.network.factor(), 8);
   EXPECT_EQ(config.scaling_factor, 0.18215);
   // The decoder of stabilityai/sd-vae-ft-ema, with its 1x1 convolution: 49,490,199 parameters.
-  // Behind a doubled picture 16 taps are kept for 9.
-  constexpr uint64_t kDoubled = 7 * (2 * 512 * 512 + 256 * 256);
-  EXPECT_EQ(image_vae_weights_bytes(config, DType::kF32), 4u * (49490199 + kDoubled));
+  // 16 numbers are kept for 9: behind a doubled picture, and in tiles (16 convolutions of 512 to
+  // 512 channels, five of 256 to 256 and of 128 to 128, and the two between).
+  constexpr uint64_t kDoubled = 2 * 512 * 512 + 256 * 256;
+  constexpr uint64_t kTiled =
+      16 * 512 * 512 + 512 * 256 + 5 * 256 * 256 + 256 * 128 + 5 * 128 * 128;
+  EXPECT_EQ(image_vae_weights_bytes(config, DType::kF32),
+            4u * (49490199 + 7 * (kDoubled + kTiled)));
   EXPECT_GT(image_vae_peak_bytes(config, DType::kF32, 512, 512),
             image_vae_peak_bytes(config, DType::kF32, 256, 256));
 }

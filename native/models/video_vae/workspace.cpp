@@ -39,9 +39,10 @@ FrameExtent convolved(const VaeLayer& layer, FrameExtent input) {
 }
 
 // Taps that are kept: of a doubled picture, whose every pixel stands four times, those of the four
-// places that a 3 x 3 kernel has on them, 2 x 2 each.
+// places that a 3 x 3 kernel has on them, 2 x 2 each; in tiles, 4 x 4 points for 3 x 3 taps.
 int64_t kept_taps(const VaeLayer& layer) {
   if (layer.geometry.upsample) return 4 * 2 * 2;
+  if (in_tiles(layer.in, layer.out, layer.kernel, layer.geometry)) return layer.kernel[0] * 4 * 4;
   return layer.kernel[0] * layer.kernel[1] * layer.kernel[2];
 }
 

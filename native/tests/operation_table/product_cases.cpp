@@ -121,6 +121,10 @@ std::vector<OperationCase> product_cases() {
     cases.push_back(conv_case("picture", {2, 15, 27, 64, 64, {1, 3, 3}, same}, dtype, false));
     cases.push_back(normed_conv_case({5, 6, 7, 8, 33, {3, 3, 3}, causal}, 4, dtype));
     cases.push_back(normed_conv_case({1, 15, 27, 64, 32, {1, 3, 3}, same}, 32, dtype));
+    cases.push_back(normed_conv_case({3, 9, 6, 48, 40, {3, 3, 3}, causal}, 4, dtype));
+    cases.push_back(conv_case("wide", {2, 7, 9, 36, 70, {1, 3, 3}, same}, dtype, true));
+    cases.push_back(conv_case("wide", {1, 1, 1, 32, 32, {1, 3, 3}, same}, dtype, false));
+    cases.push_back(conv_case("wide", {4, 5, 7, 33, 48, {3, 3, 3}, causal}, dtype, true));
     cases.push_back(conv_case("causal", {5, 6, 7, 8, 33, {3, 3, 3}, causal}, dtype, true));
     cases.push_back(conv_case("halving", {5, 8, 6, 3, 16, {3, 3, 3}, halving}, dtype, false));
     cases.push_back(conv_case("single", {1, 1, 1, 1, 1, {1, 1, 1}, {}}, dtype, false));
